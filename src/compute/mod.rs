@@ -1,0 +1,8 @@
+//! Tensors and how they are computed with: device, thread pools, randomness, optimizers.
+//!
+//! Knows nothing of networks, learners or storage; anything may use it.
+
+pub mod device;
+pub mod optimizer;
+pub mod pool;
+pub mod random;

@@ -1,0 +1,84 @@
+//! Named parameters and the role of every axis.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::graph::NodeId;
+
+/// A parameter's name, unique in its network: `node/parameter`, for example `hidden1/weight`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ParameterId(String);
+
+impl ParameterId {
+    /// The parameter `name` of `node`.
+    pub fn new(node: &NodeId, name: &str) -> Self {
+        Self(format!("{node}/{name}"))
+    }
+
+    /// Reads back what [`ParameterId::as_str`] gave, as the weights file holds it.
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ParameterId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What an axis of a parameter runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AxisRole {
+    /// The node's output channels.
+    Out,
+    /// The channels of the node's input number `input`.
+    In { input: usize },
+    /// Neither: a kernel's height or width.
+    Neither,
+}
+
+/// Whether a parameter is learned by the optimizer or measured by the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ParameterKind {
+    /// Has a gradient, counted as a parameter.
+    Trained,
+    /// A running statistic (BatchNorm's mean and variance): stored with the weights, never given to an optimizer.
+    Statistic,
+}
+
+/// How a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// He-normal for a fan-in of `fan_in` inputs (He et al. 2015): mean 0, variance 2 / fan_in.
+    HeNormal { fan_in: usize },
+    /// Every element is this number.
+    Constant(f32),
+}
+
+/// The declaration of one parameter of an op.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterSpec {
+    /// The name within the node: `weight`, `bias`, `scale`, …
+    pub name: &'static str,
+    /// The sizes of the axes.
+    pub dims: Vec<usize>,
+    /// What every axis runs over; as long as `dims`.
+    pub axes: Vec<AxisRole>,
+    /// Learned or measured.
+    pub kind: ParameterKind,
+    /// The values of a new parameter.
+    pub initial: Initial,
+}
+
+/// The values of all parameters of a network, by name, in order of name.
+pub type Parameters = BTreeMap<ParameterId, Tensor>;

@@ -1,1 +1,1 @@
-//! cli
+//! placeholder

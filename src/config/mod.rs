@@ -1,1 +1,198 @@
-//! config
+//! The server's configuration: one small struct per concern; file, then environment, then flags.
+//!
+//! `config/default.toml` is the reference: a test holds it against [`Config::default`].
+
+mod load;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Overrides};
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens and how it stops.
+    pub server: ServerConfig,
+    /// Where it keeps things.
+    pub storage: StorageConfig,
+    /// Limits of requests.
+    pub limits: LimitsConfig,
+    /// The writer of examples.
+    pub ingest: IngestConfig,
+    /// Predictions.
+    pub serving: ServingConfig,
+    /// Trainers.
+    pub training: TrainingConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// Where the server listens and how it stops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address to listen on.
+    pub host: String,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Seconds that requests under way have after a stop signal.
+    pub stop_seconds: u64,
+}
+
+/// Where things are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The folder for everything that is kept.
+    pub data_dir: String,
+    /// `sqlite:PATH`; empty: `perennial.db` in `data_dir`.
+    pub database: String,
+    /// The newest versions of a learner whose weights are kept (besides live ones and those around growths).
+    pub keep_versions: usize,
+    /// Days for which answers to idempotency keys are kept.
+    pub idempotency_days: u32,
+}
+
+/// Limits of requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Largest body in bytes.
+    pub body_bytes: usize,
+    /// Most examples in one request.
+    pub examples: usize,
+    /// Most rows in one prediction.
+    pub predict_rows: usize,
+    /// Requests that run at once; more are shed with a 503.
+    pub concurrency: usize,
+    /// Seconds after which a request is given up.
+    pub request_seconds: u64,
+    /// Most learners.
+    pub learners: usize,
+}
+
+/// The writer of examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngestConfig {
+    /// Requests that may wait for the writer; more get a 429.
+    pub queue: usize,
+    /// Most examples in one transaction (a single larger request is a transaction of its own).
+    pub commit_examples: usize,
+}
+
+/// Predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServingConfig {
+    /// Rows that may wait; more get a 429.
+    pub queue_rows: usize,
+    /// Most rows in one batch.
+    pub batch_rows: usize,
+    /// Batching threads.
+    pub threads: usize,
+    /// Versions kept in memory besides the live ones.
+    pub cached_versions: usize,
+    /// Milliseconds after which a waiting prediction is given up.
+    pub deadline_ms: u64,
+}
+
+/// Trainers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// `cpu`, or `cuda:0` in a build with CUDA.
+    pub device: String,
+    /// Compute threads; 0: one for every core but one, at least one.
+    pub threads: usize,
+    /// Learners that train at once.
+    pub trainers: usize,
+    /// Milliseconds of a learner's turn while others wait.
+    pub turn_ms: u64,
+    /// Milliseconds from one checkpoint to the next at most, while training.
+    pub checkpoint_ms: u64,
+    /// Bytes of rows kept in memory for replay, for each learner.
+    pub cache_bytes: usize,
+    /// Seconds after which the lease of a trainer that vanished is free again.
+    pub lease_seconds: u64,
+    /// The newest versions of a learner whose weights are kept; set from `storage.keep_versions`.
+    #[serde(skip)]
+    pub keep_versions: usize,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A filter as `tracing` takes it: `info`, `perennial=debug,info`, …
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { host: "127.0.0.1".into(), port: 7878, stop_seconds: 20 }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { data_dir: "perennial-data".into(), database: String::new(), keep_versions: 20, idempotency_days: 7 }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes: 16 << 20,
+            examples: 10_000,
+            predict_rows: 1_000,
+            concurrency: 512,
+            request_seconds: 75,
+            learners: 1_000,
+        }
+    }
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self { queue: 256, commit_examples: 20_000 }
+    }
+}
+
+impl Default for ServingConfig {
+    fn default() -> Self {
+        Self { queue_rows: 4_096, batch_rows: 256, threads: 1, cached_versions: 8, deadline_ms: 5_000 }
+    }
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            device: "cpu".into(),
+            threads: 0,
+            trainers: 1,
+            turn_ms: 250,
+            checkpoint_ms: 2_000,
+            cache_bytes: 256 << 20,
+            lease_seconds: 15,
+            keep_versions: 20,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Text }
+    }
+}

@@ -1,1 +1,1 @@
-//! http
+//! placeholder

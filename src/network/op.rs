@@ -125,6 +125,11 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// The same op with `channels` output channels: for producers; every other op returns itself unchanged.
     fn with_channels(&self, channels: usize) -> Arc<dyn Op>;
 
+    /// Whether this op makes new channels: the relation `Produces`, which does not depend on its inputs.
+    fn produces_channels(&self) -> bool {
+        false
+    }
+
     /// Whether f(f(x)) = f(x) for this activation, so that an identity layer followed by it changes nothing on its own
     /// outputs (Net2Net §2.3): ReLU. `false` for everything that is no activation.
     fn is_idempotent_activation(&self) -> bool {

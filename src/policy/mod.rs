@@ -1,1 +1,11 @@
-//! policy
+//! When and where a learner grows: a pure function from signals to a decision with reasons.
+//!
+//! Decisions not to grow are data too: every one is kept in the journal.
+
+pub mod decision;
+pub mod settings;
+pub mod signals;
+
+pub use decision::{Decision, Reason, decide};
+pub use settings::PolicySettings;
+pub use signals::Signals;

@@ -1,1 +1,21 @@
-//! stream
+//! The stream: a learner's append-only log of labelled examples.
+//!
+//! A body is decoded against the learner's schema into rows ([`decode`]), the writer commits the rows of many requests
+//! in one transaction ([`writer`]), and the encoder turns stored rows into the numbers a network takes ([`encoder`]).
+
+pub mod decode;
+pub mod encoder;
+pub mod example;
+pub mod ids;
+pub mod row_codec;
+pub mod schema;
+pub mod store;
+pub mod targets;
+pub mod writer;
+
+pub use encoder::Encoder;
+pub use example::{Label, NewExample, Pixels, Row, StoredExample, Value};
+pub use ids::{LearnerId, LearnerName, Seq};
+pub use schema::{Feature, FeatureKind, Schema, Task};
+pub use store::{Append, AppendRefusal, Appended, IdempotencyKey, StoreError, StreamStore};
+pub use targets::Targets;

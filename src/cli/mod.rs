@@ -1,1 +1,95 @@
-//! placeholder
+//! The command line: the server, the demonstration, and a client of the HTTP surface for everything else.
+
+mod client;
+mod demo;
+mod grow;
+mod growth;
+mod ingest;
+mod learner;
+mod predict;
+mod records;
+mod serve;
+pub mod server;
+mod status;
+mod table;
+mod versions;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A server for models that never stop learning.
+///
+/// It keeps every labelled example it is sent, trains on all of them, serves predictions from the best version so far,
+/// and grows its networks as the data grow, without changing what they compute.
+#[derive(Debug, Parser)]
+#[command(name = "perennial", version, about, long_about, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::ServeArguments),
+    /// Watch a network learn and grow on handwritten digits.
+    Demo(demo::DemoArguments),
+    /// Create, list, show, change and delete learners.
+    Learner(learner::LearnerArguments),
+    /// Stream a file of labelled examples to a learner; safe to run again after an interruption.
+    Ingest(ingest::IngestArguments),
+    /// Predict the rows of a file or of the command line.
+    Predict(predict::PredictArguments),
+    /// Show what the learners of a server are doing.
+    Status(status::StatusArguments),
+    /// Make a network wider or deeper now.
+    Grow(grow::GrowArguments),
+    /// Show a learner's growths and the policy's decisions.
+    Growth(growth::GrowthArguments),
+    /// Show a learner's versions, or save the weights of one.
+    Versions(versions::VersionsArguments),
+}
+
+/// How a client command reaches the server and answers.
+#[derive(Debug, Args)]
+struct Connection {
+    /// The server's address.
+    #[arg(long, global = true, env = "PERENNIAL_URL", default_value = "http://127.0.0.1:7878")]
+    server: String,
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Runs the command line; the exit code is 0, or 1 after an error (2: the arguments make no sense).
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Demo(arguments) => demo::run(arguments).await,
+            Command::Learner(arguments) => learner::run(arguments).await,
+            Command::Ingest(arguments) => ingest::run(arguments).await,
+            Command::Predict(arguments) => predict::run(arguments).await,
+            Command::Status(arguments) => status::run(arguments).await,
+            Command::Grow(arguments) => grow::run(arguments).await,
+            Command::Growth(arguments) => growth::run(arguments).await,
+            Command::Versions(arguments) => versions::run(arguments).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `perennial serve`: the server, from configuration to graceful stop.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::server::{Server, stop_signal};
+use crate::config::{Config, LogConfig, LogFormat, Overrides};
+
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The port to listen on; 0 takes a free one [default: 7878].
+    #[arg(long, env = "PERENNIAL_PORT")]
+    port: Option<u16>,
+    /// The address to listen on; anything but a loopback address is open to the network [default: 127.0.0.1].
+    #[arg(long, env = "PERENNIAL_HOST")]
+    host: Option<String>,
+    /// The folder for everything that is kept [default: perennial-data].
+    #[arg(long, env = "PERENNIAL_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// The database, `sqlite:PATH` [default: perennial.db in the data folder].
+    #[arg(long, env = "PERENNIAL_DATABASE")]
+    database: Option<String>,
+    /// A configuration file; `config/default.toml` shows every key.
+    #[arg(long, env = "PERENNIAL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    let config = Config::load(&Overrides {
+        file: arguments.config,
+        host: arguments.host,
+        port: arguments.port,
+        data_dir: arguments.data_dir,
+        database: arguments.database,
+    })?;
+    start_log(&config.log)?;
+    let server = Server::start(config).await?;
+    let address = server.address();
+    if !address.ip().is_loopback() {
+        warn!(%address, "listening on a network address without authentication: whoever reaches it can read and change everything");
+    }
+    info!(%address, "ready");
+    println!("perennial listens on http://{address}");
+    stop_signal().await;
+    info!("stopping");
+    server.stop().await
+}
+
+/// Starts the log on standard error.
+pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => filter,
+        _ => config.filter.clone(),
+    };
+    let filter = EnvFilter::try_new(filter).context("log.filter")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match config.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
+}

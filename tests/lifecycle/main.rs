@@ -1,0 +1,6 @@
+//! The life of a whole server process: the demonstration, kill -9, graceful stop.
+
+mod demo;
+mod kill;
+mod server;
+mod stop;

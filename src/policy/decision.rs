@@ -31,5 +31,13 @@ pub struct Decision {
 /// The rule: a function of its arguments alone.
 pub fn decide(settings: &PolicySettings, signals: &Signals, network: &Network) -> Decision {
     let _ = (settings, signals, network);
-    unimplemented!("helper C")
+    unimplemented!("helper E1")
+}
+
+/// What the rule would do next, whether or not it thinks that it is time: the operator's order `auto`. Size limits (budget,
+/// bound) still hold; the terms of timing (flat, overfitting, refractory) are left out. `manual` decides as `data_volume`
+/// with its defaults and its own budget.
+pub fn decide_now(settings: &PolicySettings, signals: &Signals, network: &Network) -> Decision {
+    let _ = (settings, signals, network);
+    unimplemented!("helper E1")
 }

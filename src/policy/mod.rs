@@ -6,6 +6,6 @@ pub mod decision;
 pub mod settings;
 pub mod signals;
 
-pub use decision::{Decision, Reason, decide};
+pub use decision::{Decision, Reason, decide, decide_now};
 pub use settings::PolicySettings;
 pub use signals::Signals;

@@ -67,6 +67,11 @@ impl Default for PolicySettings {
 }
 
 impl PolicySettings {
+    /// What is wrong with the settings: a JSON pointer below `policy` and a sentence; empty if nothing is.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        unimplemented!("helper E1")
+    }
+
     /// The budget for trained parameters, whatever the rule.
     pub fn max_parameters(&self) -> u64 {
         match self {

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::settings::TrainingSettings;
+use crate::network::NetworkError;
 use crate::network::builders::NetworkSpec;
 use crate::policy::PolicySettings;
+use crate::registry::Model;
 use crate::stream::{LearnerId, LearnerName, Schema, Seq, Task};
 
 /// A learner, as its creator describes it (the same in JSON and TOML).
@@ -26,6 +28,19 @@ pub struct LearnerDocument {
     /// How it grows.
     #[serde(default)]
     pub policy: PolicySettings,
+}
+
+impl LearnerDocument {
+    /// What is wrong with the document: a JSON pointer into it and a sentence; empty if nothing is. Builds the first
+    /// network to find out whether it can be built (`/network`) and fits the budget.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        unimplemented!("helper E1")
+    }
+
+    /// The model of version 1: the network for an encoder and targets that have seen nothing.
+    pub fn first_model(&self) -> Result<Model, NetworkError> {
+        unimplemented!("helper E1")
+    }
 }
 
 /// A learner in the store.

@@ -1,5 +1,6 @@
 //! Versions: immutable snapshots of a learner's model, their lineage, aliases and retention.
 
+pub mod retention;
 pub mod store;
 pub mod version;
 

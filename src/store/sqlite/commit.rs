@@ -1,0 +1,131 @@
+//! A trainer's commit: the fence, then everything that becomes visible at once.
+
+use std::collections::BTreeSet;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::write::WriteTransaction;
+use super::{SqliteStore, blobs, journal, leases, tickets, versions};
+use crate::registry::{BlobDigest, VersionId};
+use crate::store::values::{digest, document, json, kept, now, number};
+use crate::stream::{LearnerId, Seq, StoreError};
+use crate::training::{Checkpoint, Commit, Fence, NewVersion};
+
+impl SqliteStore {
+    pub(super) async fn commit_all(&self, fence: Fence, commit: Commit) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        if !leases::holds(&mut transaction, fence).await? {
+            transaction.roll_back().await?;
+            return Err(StoreError::LeaseLost);
+        }
+        let gone = publish(&mut transaction, fence.learner, &commit).await?;
+        transaction.commit().await?;
+        // The commit stands whatever becomes of the old parts: the next sweep takes what stays.
+        if let Err(error) = self.delete_parts(&gone).await {
+            tracing::info!(learner = fence.learner.0, %error, "parts of replaced blobs are left to the next sweep");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_checkpoint(&self, learner: LearnerId) -> Result<Option<Checkpoint>, StoreError> {
+        let row = sqlx::query(
+            "SELECT position, trained_seq, last_version, weights, optimizer, model, progress
+             FROM checkpoints WHERE learner_id = ?",
+        )
+        .bind(learner.0)
+        .fetch_optional(&self.readers)
+        .await?;
+        row.as_ref().map(|row| checkpoint(learner, row)).transpose()
+    }
+}
+
+/// Writes all of a commit; the numbers of the blobs that the replaced checkpoint was the last to name.
+async fn publish(
+    transaction: &mut WriteTransaction,
+    learner: LearnerId,
+    commit: &Commit,
+) -> Result<Vec<i64>, StoreError> {
+    let at = now();
+    for digest in digests(&commit.checkpoint, &commit.versions) {
+        blobs::name(transaction, digest).await?;
+    }
+    for version in &commit.versions {
+        versions::insert(transaction, learner, version, at).await?;
+    }
+    if let Some(version) = commit.live {
+        versions::point(transaction, learner, versions::LIVE, version).await?;
+    }
+    let replaced = checkpoint_digests(transaction, learner).await?;
+    replace_checkpoint(transaction, learner, &commit.checkpoint).await?;
+    journal::append(transaction, learner, &commit.journal, at).await?;
+    for outcome in &commit.tickets {
+        tickets::finish(transaction, learner, outcome).await?;
+    }
+    let mut gone = Vec::new();
+    for digest in replaced {
+        gone.extend(blobs::release(transaction, digest).await?);
+    }
+    Ok(gone)
+}
+
+/// Every blob that these rows name, once.
+pub(super) fn digests(checkpoint: &Checkpoint, versions: &[NewVersion]) -> BTreeSet<BlobDigest> {
+    let mut digests: BTreeSet<BlobDigest> = versions.iter().map(|version| version.digest).collect();
+    digests.extend([checkpoint.weights, checkpoint.optimizer]);
+    digests
+}
+
+/// Writes the one checkpoint of a learner. Its blobs must be there whole and named already ([`blobs::name`]).
+pub(super) async fn replace_checkpoint(
+    connection: &mut SqliteConnection,
+    learner: LearnerId,
+    checkpoint: &Checkpoint,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO checkpoints
+         (learner_id, position, trained_seq, last_version, weights, optimizer, model, progress)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(learner.0)
+    .bind(kept(checkpoint.position)?)
+    .bind(kept(checkpoint.trained_seq.0)?)
+    .bind(kept(checkpoint.last_version.0)?)
+    .bind(checkpoint.weights.as_bytes().to_vec())
+    .bind(checkpoint.optimizer.as_bytes().to_vec())
+    .bind(json(&checkpoint.model)?)
+    .bind(json(&checkpoint.progress)?)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn checkpoint_digests(
+    connection: &mut SqliteConnection,
+    learner: LearnerId,
+) -> Result<BTreeSet<BlobDigest>, StoreError> {
+    let row = sqlx::query("SELECT weights, optimizer FROM checkpoints WHERE learner_id = ?")
+        .bind(learner.0)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(BTreeSet::new()) };
+    let what = name(learner);
+    Ok(BTreeSet::from([digest(row.try_get("weights")?, &what)?, digest(row.try_get("optimizer")?, &what)?]))
+}
+
+fn checkpoint(learner: LearnerId, row: &SqliteRow) -> Result<Checkpoint, StoreError> {
+    let what = name(learner);
+    Ok(Checkpoint {
+        position: number(row.try_get("position")?, &what)?,
+        trained_seq: Seq(number(row.try_get("trained_seq")?, &what)?),
+        last_version: VersionId(number(row.try_get("last_version")?, &what)?),
+        model: document(row.try_get("model")?, &what)?,
+        weights: digest(row.try_get("weights")?, &what)?,
+        optimizer: digest(row.try_get("optimizer")?, &what)?,
+        progress: document(row.try_get("progress")?, &what)?,
+    })
+}
+
+fn name(learner: LearnerId) -> String {
+    format!("the checkpoint of learner {}", learner.0)
+}

@@ -1,0 +1,102 @@
+//! The table of journals: dense positions, given inside the write lock.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{SqliteStore, leases};
+use crate::store::values::{bound, document, json, kept, now, number, time};
+use crate::stream::{LearnerId, StoreError};
+use crate::training::{Fence, JournalEvent, JournalRecord};
+
+impl SqliteStore {
+    pub(super) async fn write_journal(&self, fence: Fence, events: &[JournalEvent]) -> Result<u64, StoreError> {
+        let mut transaction = self.write().await?;
+        if !leases::holds(&mut transaction, fence).await? {
+            transaction.roll_back().await?;
+            return Err(StoreError::LeaseLost);
+        }
+        let position = append(&mut transaction, fence.learner, events, now()).await?;
+        transaction.commit().await?;
+        Ok(position)
+    }
+
+    pub(super) async fn read_journal(
+        &self,
+        learner: LearnerId,
+        after: u64,
+        kinds: &[&str],
+        limit: usize,
+    ) -> Result<Vec<JournalRecord>, StoreError> {
+        // One snapshot for all kinds; each is read along its index, in order, so rare kinds cost little.
+        let mut snapshot = self.readers.begin().await?;
+        let mut rows = Vec::new();
+        if kinds.is_empty() {
+            rows = sqlx::query(
+                "SELECT position, at, event FROM journal WHERE learner_id = ? AND position > ?
+                 ORDER BY position LIMIT ?",
+            )
+            .bind(learner.0)
+            .bind(bound(after))
+            .bind(bound(limit))
+            .fetch_all(&mut *snapshot)
+            .await?;
+        }
+        for (index, &kind) in kinds.iter().enumerate() {
+            if kinds[..index].contains(&kind) {
+                continue;
+            }
+            let found = sqlx::query(
+                "SELECT position, at, event FROM journal WHERE learner_id = ? AND kind = ? AND position > ?
+                 ORDER BY position LIMIT ?",
+            )
+            .bind(learner.0)
+            .bind(kind.to_owned())
+            .bind(bound(after))
+            .bind(bound(limit))
+            .fetch_all(&mut *snapshot)
+            .await?;
+            rows.extend(found);
+        }
+        snapshot.rollback().await?;
+        let mut placed =
+            rows.iter().map(|row| Ok((place(learner, row)?, row))).collect::<Result<Vec<_>, StoreError>>()?;
+        placed.sort_unstable_by_key(|&(position, _)| position);
+        placed.truncate(limit);
+        placed.into_iter().map(|(position, row)| record(learner, position, row)).collect()
+    }
+}
+
+/// Writes events behind the journal's last; the position of the last afterwards (0: there is none).
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    learner: LearnerId,
+    events: &[JournalEvent],
+    at: i64,
+) -> Result<u64, StoreError> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT MAX(position) FROM journal WHERE learner_id = ?")
+        .bind(learner.0)
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut position = number(last.unwrap_or(0), format_args!("the journal of learner {}", learner.0))?;
+    for event in events {
+        position += 1;
+        sqlx::query("INSERT INTO journal (learner_id, position, kind, at, event) VALUES (?, ?, ?, ?, ?)")
+            .bind(learner.0)
+            .bind(kept(position)?)
+            .bind(event.kind())
+            .bind(at)
+            .bind(json(event)?)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(position)
+}
+
+fn place(learner: LearnerId, row: &SqliteRow) -> Result<u64, StoreError> {
+    number(row.try_get("position")?, format_args!("the journal of learner {}", learner.0))
+}
+
+fn record(learner: LearnerId, position: u64, row: &SqliteRow) -> Result<JournalRecord, StoreError> {
+    let what = format!("event {position} of learner {}", learner.0);
+    Ok(JournalRecord { position, at: time(row.try_get("at")?, &what)?, event: document(row.try_get("event")?, &what)? })
+}

@@ -1,0 +1,133 @@
+//! The table of learners.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{SqliteStore, blobs, commit, versions};
+use crate::store::values::{document, json, kept, now, number, time};
+use crate::stream::{LearnerId, LearnerName, Seq, StoreError};
+use crate::training::{Checkpoint, CreateError, LearnerDocument, LearnerRecord, NewVersion};
+
+impl SqliteStore {
+    pub(super) async fn insert_learner(
+        &self,
+        document: &LearnerDocument,
+        first: NewVersion,
+        checkpoint: Checkpoint,
+    ) -> Result<LearnerRecord, CreateError> {
+        let at = now();
+        let mut transaction = self.write().await?;
+        let id: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO learners (name, document, revision, created_at) VALUES (?, ?, 1, ?)
+             ON CONFLICT (name) DO NOTHING RETURNING id",
+        )
+        .bind(document.name.as_str().to_owned())
+        .bind(json(document)?)
+        .bind(at)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(StoreError::from)?;
+        let Some(id) = id else {
+            transaction.roll_back().await?;
+            return Err(CreateError::Duplicate);
+        };
+        let learner = LearnerId(id);
+        sqlx::query("INSERT INTO streams (learner_id, head) VALUES (?, 0)")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::from)?;
+        for digest in commit::digests(&checkpoint, std::slice::from_ref(&first)) {
+            blobs::name(&mut transaction, digest).await?;
+        }
+        versions::insert(&mut transaction, learner, &first, at).await?;
+        versions::point(&mut transaction, learner, versions::LIVE, first.version).await?;
+        commit::replace_checkpoint(&mut transaction, learner, &checkpoint).await?;
+        transaction.commit().await?;
+        Ok(LearnerRecord {
+            id: learner,
+            document: document.clone(),
+            revision: 1,
+            created_at: time(at, "a new learner")?,
+            head: Seq(0),
+        })
+    }
+
+    pub(super) async fn learner_named(&self, name: &LearnerName) -> Result<Option<LearnerRecord>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, document, revision, created_at, head FROM learners JOIN streams ON learner_id = id
+             WHERE name = ?",
+        )
+        .bind(name.as_str().to_owned())
+        .fetch_optional(&self.readers)
+        .await?;
+        row.as_ref().map(record).transpose()
+    }
+
+    pub(super) async fn learner_numbered(&self, learner: LearnerId) -> Result<Option<LearnerRecord>, StoreError> {
+        numbered(&mut *self.readers.acquire().await?, learner).await
+    }
+
+    pub(super) async fn learners_after(
+        &self,
+        after: Option<&LearnerName>,
+        limit: i64,
+    ) -> Result<Vec<LearnerRecord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, document, revision, created_at, head FROM learners JOIN streams ON learner_id = id
+             WHERE name > ? ORDER BY name LIMIT ?",
+        )
+        .bind(after.map_or("", LearnerName::as_str).to_owned())
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(record).collect()
+    }
+
+    pub(super) async fn replace_document(
+        &self,
+        learner: LearnerId,
+        revision: u64,
+        document: &LearnerDocument,
+    ) -> Result<Option<LearnerRecord>, StoreError> {
+        let mut transaction = self.write().await?;
+        // The name is part of the condition: a document cannot rename its learner.
+        let replaced = sqlx::query(
+            "UPDATE learners SET document = ?, revision = revision + 1 WHERE id = ? AND revision = ? AND name = ?",
+        )
+        .bind(json(document)?)
+        .bind(learner.0)
+        .bind(kept(revision)?)
+        .bind(document.name.as_str().to_owned())
+        .execute(&mut *transaction)
+        .await?;
+        let record = match replaced.rows_affected() {
+            0 => None,
+            _ => numbered(&mut transaction, learner).await?,
+        };
+        transaction.commit().await?;
+        Ok(record)
+    }
+}
+
+async fn numbered(connection: &mut SqliteConnection, learner: LearnerId) -> Result<Option<LearnerRecord>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, document, revision, created_at, head FROM learners JOIN streams ON learner_id = id WHERE id = ?",
+    )
+    .bind(learner.0)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(record).transpose()
+}
+
+fn record(row: &SqliteRow) -> Result<LearnerRecord, StoreError> {
+    let id: i64 = row.try_get("id")?;
+    let what = format!("learner {id}");
+    Ok(LearnerRecord {
+        id: LearnerId(id),
+        document: document(row.try_get("document")?, &what)?,
+        revision: number(row.try_get("revision")?, &what)?,
+        created_at: time(row.try_get("created_at")?, &what)?,
+        head: Seq(number(row.try_get("head")?, &what)?),
+    })
+}

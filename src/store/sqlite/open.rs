@@ -1,0 +1,109 @@
+//! Opening the file: is it ours, is it as new as we are, and with which settings.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+use super::SqliteStore;
+use crate::stream::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// "Pern": what the first migration writes into the file's header.
+const APPLICATION_ID: i32 = 0x5065_726e;
+
+/// How long a write waits for another process, and a call for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reading connections; each has a thread of its own.
+const READERS: u32 = 4;
+
+/// Opens the file and brings its tables up to date.
+pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    let failed = |reason: String| StoreError::Unavailable(format!("the database {}: {reason}", path.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        tokio::fs::create_dir_all(folder)
+            .await
+            .map_err(|error| failed(format!("its folder cannot be created: {error}")))?;
+    }
+    let length = tokio::fs::metadata(path).await.map_or(0, |found| found.len());
+    if length > 0 {
+        check_owner(path).await.map_err(failed)?;
+    }
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(settings(path).create_if_missing(true))
+        .await
+        .map_err(|error| failed(explain(&error)))?;
+    MIGRATIONS.run(&writer).await.map_err(|error| failed(explain_migration(&error)))?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .connect_with(settings(path).pragma("query_only", "ON").pragma("cache_size", "-8000"))
+        .await
+        .map_err(|error| failed(explain(&error)))?;
+    Ok(SqliteStore { writer, readers })
+}
+
+/// Every connection's settings.
+///
+/// With WAL and `synchronous=FULL` a commit is synced before it is answered; `fullfsync` makes that true on macOS. The
+/// log is folded into the file every 16 MiB rather than every 4, and cut back to 64 MiB after an exceptional
+/// transaction.
+fn settings(path: &Path) -> SqliteConnectOptions {
+    plain(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("fullfsync", "ON")
+        .pragma("checkpoint_fullfsync", "ON")
+        .pragma("wal_autocheckpoint", "4096")
+        .pragma("journal_size_limit", "67108864")
+        .pragma("cache_size", "-32000")
+        .pragma("temp_store", "MEMORY")
+        .row_buffer_size(256)
+}
+
+fn plain(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).disable_statement_logging()
+}
+
+/// Refuses other programs' files before anything is written into them.
+async fn check_owner(path: &Path) -> Result<(), String> {
+    let mut connection = plain(path).read_only(true).connect().await.map_err(|error| explain(&error))?;
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_sqlx%' ESCAPE '\\'";
+    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut connection).await.map_err(|error| explain(&error))?;
+    let owner: i32 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| explain(&error))?;
+    connection.close().await.map_err(|error| explain(&error))?;
+    if tables > 0 && owner != APPLICATION_ID {
+        return Err("it belongs to another program".into());
+    }
+    Ok(())
+}
+
+fn explain(error: &sqlx::Error) -> String {
+    const SQLITE_NOTADB: &str = "26";
+    let code = error.as_database_error().and_then(|error| error.code());
+    if code.as_deref() == Some(SQLITE_NOTADB) { "it is no SQLite database".into() } else { error.to_string() }
+}
+
+fn explain_migration(error: &MigrateError) -> String {
+    match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+            "it was written by a newer version of perennial".into()
+        }
+        MigrateError::VersionMismatch(_) => "its tables were made by another build of perennial".into(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,68 @@
+//! The one way to write: `BEGIN IMMEDIATE` on the one writing connection, and `COMMIT`.
+//!
+//! What is not committed never was: a transaction that ends in any other way (an error, a call that was dropped, a
+//! `COMMIT` that failed) takes its connection with it, and SQLite rolls back what it had begun. A connection whose sync
+//! failed is not used again. For the files of this folder alone.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+
+use crate::stream::StoreError;
+
+/// A transaction that holds the write lock.
+pub(super) struct WriteTransaction {
+    connection: PoolConnection<Sqlite>,
+    over: bool,
+}
+
+impl WriteTransaction {
+    /// Waits for its turn, then for the write lock of the file.
+    pub(super) async fn begin(writer: &SqlitePool) -> Result<Self, StoreError> {
+        let mut transaction = Self { connection: writer.acquire().await?, over: false };
+        transaction.run("BEGIN IMMEDIATE").await?;
+        Ok(transaction)
+    }
+
+    /// Makes it durable: when it returns `Ok`, the log is synced.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        self.run("COMMIT").await?;
+        self.over = true;
+        Ok(())
+    }
+
+    /// Takes everything back and keeps the connection, for refusals that are nobody's fault.
+    pub(super) async fn roll_back(mut self) -> Result<(), StoreError> {
+        self.run("ROLLBACK").await?;
+        self.over = true;
+        Ok(())
+    }
+
+    async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        sqlx::query(statement).execute(&mut *self.connection).await?;
+        Ok(())
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for WriteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for WriteTransaction {
+    fn drop(&mut self) {
+        if !self.over {
+            self.connection.close_on_drop();
+        }
+    }
+}

@@ -56,6 +56,9 @@ impl Default for DataVolume {
     }
 }
 
+/// A smaller factor could never make a worthwhile growth.
+const MIN_FACTOR: f64 = 1.1;
+
 fn default_max_parameters() -> u64 {
     1_000_000
 }
@@ -69,7 +72,28 @@ impl Default for PolicySettings {
 impl PolicySettings {
     /// What is wrong with the settings: a JSON pointer below `policy` and a sentence; empty if nothing is.
     pub fn faults(&self) -> Vec<(String, String)> {
-        unimplemented!("helper E1")
+        let budget = ("/max_parameters", self.max_parameters() >= 1, "is a whole number of 1 or more");
+        let mut checks = vec![budget];
+        if let Self::DataVolume(rule) = self {
+            let share = |value: f64| (0.0..1.0).contains(&value);
+            let within = |value: f64, low: f64, high: f64| value > low && value <= high;
+            checks.extend([
+                (
+                    "/parameters_per_example",
+                    within(rule.parameters_per_example, 0.0, 1e6),
+                    "is a number above 0 and up to 1000000",
+                ),
+                ("/exponent", within(rule.exponent, 0.0, 2.0), "is a number above 0 and up to 2"),
+                ("/width_per_layer", within(rule.width_per_layer, 0.0, 1e6), "is a number above 0 and up to 1000000"),
+                ("/max_factor", (MIN_FACTOR..=100.0).contains(&rule.max_factor), "is a number from 1.1 to 100"),
+                ("/refractory_share", (0.0..=100.0).contains(&rule.refractory_share), "is a number from 0 to 100"),
+                ("/flat_improvement", share(rule.flat_improvement), "is a number from 0 to below 1"),
+                ("/max_gap", (0.0..=1e6).contains(&rule.max_gap), "is a number from 0 to 1000000"),
+            ]);
+        }
+        let fault =
+            |(pointer, _, rule): (&str, bool, &str)| (pointer.to_owned(), format!("`{}` {rule}", &pointer[1..]));
+        checks.into_iter().filter(|check| !check.1).map(fault).collect()
     }
 
     /// The budget for trained parameters, whatever the rule.
@@ -78,5 +102,46 @@ impl PolicySettings {
             Self::DataVolume(rule) => rule.max_parameters,
             Self::Manual { max_parameters } => *max_parameters,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_faults() {
+        assert_eq!(PolicySettings::default().faults(), []);
+        assert_eq!(serde_json::from_str::<PolicySettings>(r#"{"kind": "manual"}"#).unwrap().faults(), []);
+    }
+
+    #[test]
+    fn every_constant_out_of_range_is_pointed_at() {
+        let good = DataVolume::default;
+        let cases = [
+            ("/max_parameters", DataVolume { max_parameters: 0, ..good() }),
+            ("/parameters_per_example", DataVolume { parameters_per_example: f64::NAN, ..good() }),
+            ("/exponent", DataVolume { exponent: 0.0, ..good() }),
+            ("/width_per_layer", DataVolume { width_per_layer: -1.0, ..good() }),
+            ("/max_factor", DataVolume { max_factor: 1.0, ..good() }),
+            ("/refractory_share", DataVolume { refractory_share: f64::INFINITY, ..good() }),
+            ("/flat_improvement", DataVolume { flat_improvement: 1.0, ..good() }),
+            ("/max_gap", DataVolume { max_gap: -0.1, ..good() }),
+        ];
+        for (pointer, rule) in cases {
+            let faults = PolicySettings::DataVolume(rule).faults();
+            assert_eq!(faults.iter().map(|fault| fault.0.as_str()).collect::<Vec<_>>(), [pointer]);
+        }
+        assert_eq!(PolicySettings::Manual { max_parameters: 0 }.faults()[0].0, "/max_parameters");
+    }
+
+    #[test]
+    fn a_document_names_its_rule_and_nothing_unknown() {
+        let read = |text: &str| serde_json::from_str::<PolicySettings>(text);
+        let rule = read(r#"{"kind": "data_volume", "max_parameters": 5}"#).unwrap();
+        assert_eq!(rule, PolicySettings::DataVolume(DataVolume { max_parameters: 5, ..DataVolume::default() }));
+        assert!(read(r#"{"kind": "data_volume", "hurry": 1}"#).is_err());
+        assert!(read(r#"{"kind": "manual", "hurry": 1}"#).is_err());
+        assert!(read(r#"{"kind": "whim"}"#).is_err());
     }
 }

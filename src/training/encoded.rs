@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use crate::network::Shape;
 use crate::registry::Model;
-use crate::stream::{Seq, StoredExample};
+use crate::stream::{Label, Seq, StoredExample, Targets};
 
 /// The labels of encoded rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +34,20 @@ pub struct EncodedRows {
 impl EncodedRows {
     /// Encodes examples with the model's encoder and targets.
     pub fn encode(model: &Model, examples: &[StoredExample]) -> Self {
-        let _ = (model, examples);
-        unimplemented!("helper E1")
+        let shape = model.encoder.shape();
+        let mut values = Vec::with_capacity(examples.len() * shape.elements());
+        for example in examples {
+            model.encoder.encode_into(&example.row, &mut values);
+        }
+        let labels = match &model.targets {
+            Targets::Classes { .. } => EncodedLabels::Classes(
+                examples.iter().map(|example| class_output(&model.targets, &example.label)).collect(),
+            ),
+            Targets::Number { .. } => {
+                EncodedLabels::Numbers(examples.iter().map(|example| number(&example.label)).collect())
+            }
+        };
+        Self { seqs: examples.iter().map(|example| example.seq).collect(), shape, values, labels }
     }
 
     /// How many rows.
@@ -48,9 +60,31 @@ impl EncodedRows {
         self.seqs.is_empty()
     }
 
+    /// Row number `row`, as a certificate's probe takes it.
+    pub fn row(&self, row: usize) -> &[f32] {
+        let size = self.shape.elements();
+        &self.values[row * size..(row + 1) * size]
+    }
+
     /// The rows `start..end` as a batch `[rows, …shape]`.
     pub fn tensor(&self, start: usize, end: usize, device: &Device) -> candle_core::Result<Tensor> {
-        let _ = (start, end, device);
-        unimplemented!("helper E1")
+        let size = self.shape.elements();
+        Tensor::from_slice(&self.values[start * size..end * size], self.shape.batched(end - start), device)
+    }
+}
+
+fn class_output(targets: &Targets, label: &Label) -> Option<u32> {
+    match label {
+        Label::Class(class) => targets.class_index(class).and_then(|index| u32::try_from(index).ok()),
+        Label::Number(_) => None,
+    }
+}
+
+/// The stream's schema check lets no class into a regression, so the NaN never appears; if it did, the step that met it
+/// would be undone and counted.
+fn number(label: &Label) -> f64 {
+    match label {
+        Label::Number(number) => *number,
+        Label::Class(_) => f64::NAN,
     }
 }

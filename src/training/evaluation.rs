@@ -5,9 +5,17 @@
 
 use candle_core::Device;
 
-use super::encoded::EncodedRows;
+use super::encoded::{EncodedLabels, EncodedRows};
+use crate::network::execute::evaluate;
 use crate::network::{NetworkError, Parameters};
 use crate::registry::Model;
+use crate::stream::Targets;
+
+/// Rows of one forward pass.
+const BATCH: usize = 256;
+
+/// The loss of a row whose class the model does not have: as if it had given the class a probability of 1e-7.
+const UNKNOWN_CLASS_LOSS: f64 = 16.118_095_650_958_32;
 
 /// What a model answered on a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,8 +63,20 @@ impl Evaluation {
         unit: f64,
         device: &Device,
     ) -> Result<Self, NetworkError> {
-        let _ = (model, parameters, rows, unit, device);
-        unimplemented!("helper E1")
+        let mut scores = Vec::with_capacity(rows.len());
+        for start in (0..rows.len()).step_by(BATCH) {
+            let end = rows.len().min(start + BATCH);
+            let outputs = evaluate(&model.network, parameters, &rows.tensor(start, end, device)?)?;
+            let outputs: Vec<f32> = outputs.flatten_all()?.to_vec1()?;
+            let width = outputs.len() / (end - start);
+            for (row, output) in (start..end).zip(outputs.chunks_exact(width)) {
+                scores.push(match &rows.labels {
+                    EncodedLabels::Classes(classes) => class_score(output, classes[row]),
+                    EncodedLabels::Numbers(numbers) => number_score(&model.targets, output[0], numbers[row], unit),
+                });
+            }
+        }
+        Ok(Self { scores })
     }
 
     /// How many rows.
@@ -66,11 +86,94 @@ impl Evaluation {
 
     /// The mean loss; `None` without rows.
     pub fn mean_loss(&self) -> Option<f64> {
-        unimplemented!("helper E1")
+        let sum: f64 = self.scores.iter().map(|score| score.loss).sum();
+        (!self.scores.is_empty()).then(|| sum / self.scores.len() as f64)
     }
 
     /// The share of rows answered right; `None` without rows and for regression.
     pub fn accuracy(&self) -> Option<f64> {
-        unimplemented!("helper E1")
+        let mut right = 0usize;
+        for score in &self.scores {
+            match score.answer {
+                Answer::Class { correct, .. } => right += usize::from(correct),
+                Answer::Number { .. } => return None,
+            }
+        }
+        (!self.scores.is_empty()).then(|| right as f64 / self.scores.len() as f64)
+    }
+}
+
+/// Cross-entropy by the log-sum-exp in f64, so that confident answers keep a loss above zero.
+fn class_score(logits: &[f32], truth: Option<u32>) -> RowScore {
+    let mut index = 0;
+    for (candidate, logit) in logits.iter().enumerate() {
+        if *logit > logits[index] {
+            index = candidate;
+        }
+    }
+    let largest = f64::from(logits[index]);
+    let log_sum = largest + logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum::<f64>().ln();
+    let truth = truth.map(|class| class as usize);
+    let loss = truth.map_or(UNKNOWN_CLASS_LOSS, |class| log_sum - f64::from(logits[class]));
+    // A NaN among other logits makes `log_sum` NaN; the row's loss has to say so, known class or not.
+    let loss = if log_sum.is_finite() { loss } else { f64::NAN };
+    let confidence = (largest - log_sum).exp();
+    RowScore { loss, answer: Answer::Class { index, confidence, correct: truth == Some(index) } }
+}
+
+fn number_score(targets: &Targets, output: f32, truth: f64, unit: f64) -> RowScore {
+    let value = f64::from(output) * targets.scale() + targets.shift();
+    let error = (value - truth) / unit;
+    RowScore { loss: 0.5 * error * error, answer: Answer::Number { value } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loss_of_a_class_is_its_negative_log_probability() {
+        let score = class_score(&[1.0, 2.0, 0.5], Some(0));
+        let exponentials: Vec<f64> = [1.0f64, 2.0, 0.5].iter().map(|logit| logit.exp()).collect();
+        let sum: f64 = exponentials.iter().sum();
+        assert!((score.loss + (exponentials[0] / sum).ln()).abs() < 1e-12);
+        let Answer::Class { index, confidence, correct } = score.answer else { panic!("a class was asked for") };
+        assert_eq!((index, correct), (1, false));
+        assert!((confidence - exponentials[1] / sum).abs() < 1e-12);
+    }
+
+    #[test]
+    fn huge_logits_give_a_finite_loss() {
+        let score = class_score(&[1e30, -1e30], Some(0));
+        assert_eq!(score.loss, 0.0);
+        assert!(class_score(&[1e30, -1e30], Some(1)).loss.is_finite());
+    }
+
+    #[test]
+    fn a_logit_that_is_not_finite_shows_in_the_loss() {
+        for broken in [f32::NAN, f32::INFINITY] {
+            assert!(!class_score(&[0.0, broken], Some(0)).loss.is_finite());
+            assert!(!class_score(&[broken, 0.0], None).loss.is_finite());
+        }
+    }
+
+    #[test]
+    fn a_class_the_model_does_not_have_is_wrong_and_costs_much() {
+        let score = class_score(&[0.0, 0.0], None);
+        assert!((score.loss + 1e-7f64.ln()).abs() < 1e-9);
+        assert!(matches!(score.answer, Answer::Class { correct: false, .. }));
+    }
+
+    #[test]
+    fn two_versions_with_different_statistics_are_measured_in_one_unit() {
+        let narrow = Targets::Number { count: 100, mean: 10.0, m2: 100.0 };
+        let wide = Targets::Number { count: 100, mean: 0.0, m2: 10_000.0 };
+        // Both answer 12 where 15 is true: an output of 2 standard deviations of 1 above 10, and of 1.2 of 10 above 0.
+        let narrow_output = ((12.0 - narrow.shift()) / narrow.scale()) as f32;
+        let wide_output = ((12.0 - wide.shift()) / wide.scale()) as f32;
+        let one = number_score(&narrow, narrow_output, 15.0, 10.0);
+        let other = number_score(&wide, wide_output, 15.0, 10.0);
+        assert!((one.loss - 0.045).abs() < 1e-5);
+        assert!((one.loss - other.loss).abs() < 1e-5);
     }
 }

@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod encoded;
 pub mod evaluation;
+mod exact;
 pub mod gate;
 pub mod growth_order;
 pub mod history;

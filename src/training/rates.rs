@@ -23,9 +23,11 @@ impl Default for Rates {
 
 impl Rates {
     /// The rate of step number `step` (1 for the learner's first).
+    ///
+    /// The first step after a growth has `growth_lr_factor` of the configured rate (Net2Net, appendix A); from there it
+    /// rises linearly and is back after `growth_warmup` steps. Only the last growth counts.
     pub fn learning_rate(&self, settings: &TrainingSettings, step: u64) -> f64 {
-        let _ = (settings, step);
-        unimplemented!("helper E1")
+        settings.learning_rate * self.set_back_factor * self.warmup(settings, step)
     }
 
     /// A growth was committed after `step` steps: the warm-up starts again. It never compounds with an earlier one.
@@ -35,6 +37,64 @@ impl Rates {
 
     /// Training was set back.
     pub fn set_back(&mut self) {
-        self.set_back_factor *= 0.5;
+        // A power of two, so that its decimal form in a checkpoint is exact; it stops long before it would be zero.
+        self.set_back_factor = (self.set_back_factor * 0.5).max(SMALLEST_FACTOR);
+    }
+
+    fn warmup(&self, settings: &TrainingSettings, step: u64) -> f64 {
+        let Some(grown_at) = self.grown_at else { return 1.0 };
+        let since = step.saturating_sub(grown_at).saturating_sub(1);
+        if since >= settings.growth_warmup {
+            return 1.0;
+        }
+        let share = since as f64 / settings.growth_warmup as f64;
+        settings.growth_lr_factor + (1.0 - settings.growth_lr_factor) * share
+    }
+}
+
+/// Twenty set-backs: 2⁻²⁰.
+const SMALLEST_FACTOR: f64 = 1.0 / 1_048_576.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> TrainingSettings {
+        TrainingSettings { learning_rate: 0.01, growth_lr_factor: 0.1, growth_warmup: 100, ..Default::default() }
+    }
+
+    #[test]
+    fn the_rate_restarts_at_a_growth_and_is_back_after_the_warmup() {
+        let (settings, mut rates) = (settings(), Rates::default());
+        assert_eq!(rates.learning_rate(&settings, 1), 0.01);
+        rates.grown(500);
+        assert!((rates.learning_rate(&settings, 501) - 0.001).abs() < 1e-12);
+        assert!((rates.learning_rate(&settings, 551) - 0.0055).abs() < 1e-12);
+        assert_eq!(rates.learning_rate(&settings, 601), 0.01);
+        assert_eq!(rates.learning_rate(&settings, 9_000), 0.01);
+    }
+
+    #[test]
+    fn two_growths_in_a_row_do_not_compound() {
+        let (settings, mut rates) = (settings(), Rates::default());
+        rates.grown(500);
+        rates.grown(510);
+        assert!((rates.learning_rate(&settings, 511) - 0.001).abs() < 1e-12);
+    }
+
+    #[test]
+    fn set_backs_halve_the_rate_and_never_end_it() {
+        let (settings, mut rates) = (settings(), Rates::default());
+        rates.set_back();
+        assert_eq!(rates.learning_rate(&settings, 1), 0.005);
+        (0..2_000).for_each(|_| rates.set_back());
+        assert!(rates.learning_rate(&settings, 1) > 0.0);
+    }
+
+    #[test]
+    fn without_a_warmup_the_rate_stays() {
+        let mut rates = Rates::default();
+        rates.grown(10);
+        assert_eq!(rates.learning_rate(&TrainingSettings { growth_warmup: 0, ..settings() }, 11), 0.01);
     }
 }

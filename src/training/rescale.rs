@@ -4,15 +4,144 @@
 //! Called by the trainer whenever it takes new targets into the statistics, before the next step.
 
 use crate::growth::State;
-use crate::network::{Network, NetworkError};
+use crate::network::{Network, NetworkError, ParameterId};
 use crate::stream::Targets;
 
-/// Rescales the output layer's weight and bias and all moments from the statistics `before` to those `after`.
-/// Nothing happens for classes, and while `before` has seen no target.
+/// Moves the output layer and all moments from the statistics `before` to those `after`.
+/// Nothing happens for classes, and while `before` has seen no target: until then an answer means nothing, and keeping it
+/// would leave the network to unlearn the whole mean of the targets.
+///
+/// With r = scale before ÷ scale after, the weight becomes r · W and the bias (scale before · b + shift before −
+/// shift after) ÷ scale after. The loss of every example scales by r², so every gradient does, except those of the output
+/// layer, whose weights scale by r themselves and whose gradients therefore scale by r. First moments scale like
+/// gradients and second moments like their squares, which is exact.
 ///
 /// # Errors
 /// The network's last node has no weight and bias.
 pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &Targets) -> Result<(), NetworkError> {
-    let _ = (network, state, before, after);
-    unimplemented!("helper E1")
+    let (Targets::Number { count: 1.., .. }, Targets::Number { .. }) = (before, after) else { return Ok(()) };
+    let ratio = before.scale() / after.scale();
+    let shift = (before.shift() - after.shift()) / after.scale();
+    if ratio == 1.0 && shift == 0.0 {
+        return Ok(());
+    }
+    let output = &network.output().id;
+    let [weight, bias] = ["weight", "bias"].map(|name| ParameterId::new(output, name));
+    let value = |id: &ParameterId| {
+        state.parameters.get(id).ok_or_else(|| NetworkError::Node {
+            node: output.clone(),
+            reason: "a regression ends in a layer with weight and bias, or its targets cannot be rescaled".into(),
+        })
+    };
+    let new_weight = value(&weight)?.affine(ratio, 0.0)?;
+    let new_bias = value(&bias)?.affine(ratio, shift)?;
+    let mut moments = state.optimizer.moments.clone();
+    for (name, moments) in &mut moments {
+        let last = name == weight.as_str() || name == bias.as_str();
+        let gradient = if last { ratio } else { ratio * ratio };
+        moments.first = moments.first.as_ref().map(|first| first.affine(gradient, 0.0)).transpose()?;
+        moments.second = moments.second.as_ref().map(|second| second.affine(gradient * gradient, 0.0)).transpose()?;
+    }
+    state.parameters.insert(weight, new_weight);
+    state.parameters.insert(bias, new_bias);
+    state.optimizer.moments = moments;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+    use proptest::prelude::*;
+
+    use super::super::step::{Batch, StepOutcome, StepRule, StepTargets, first_state, step};
+    use super::*;
+    use crate::compute::optimizer::Optimizer;
+    use crate::network::Shape;
+    use crate::network::builders::NetworkSpec;
+    use crate::network::execute::evaluate;
+    use crate::network::initialize::initialize;
+
+    const OPTIMIZER: Optimizer = Optimizer::SGD;
+
+    fn inputs() -> Tensor {
+        Tensor::from_slice(&[0.5f32, -1.0, 1.5, 0.25, -0.75, 2.0, 0.0, 1.0], (4, 2), &Device::Cpu).unwrap()
+    }
+
+    fn targets(mean: f64, deviation: f64) -> Targets {
+        Targets::Number { count: 1_000, mean, m2: deviation * deviation * 1_000.0 }
+    }
+
+    fn trained(truths: &[f64], targets: &Targets) -> (Network, State) {
+        let network = NetworkSpec::Mlp { hidden: vec![6], dropout: 0.0 }.build(&Shape::flat(2), 1).unwrap();
+        let parameters = initialize(&network, 3, &Device::Cpu).unwrap();
+        let mut state = first_state(&network, parameters, &OPTIMIZER).unwrap();
+        for _ in 0..5 {
+            one_step(&network, &mut state, truths, targets);
+        }
+        (network, state)
+    }
+
+    fn one_step(network: &Network, state: &mut State, truths: &[f64], targets: &Targets) {
+        let numbers = truths.iter().map(|truth| ((truth - targets.shift()) / targets.scale()) as f32).collect();
+        let batch = Batch { inputs: inputs(), targets: StepTargets::Numbers(numbers) };
+        let rule = StepRule { optimizer: OPTIMIZER, learning_rate: 0.05, seed: 1 };
+        assert!(matches!(step(network, state, &batch, &rule).unwrap(), StepOutcome::Done { .. }));
+    }
+
+    fn answers(network: &Network, state: &State, targets: &Targets) -> Vec<f64> {
+        let outputs = evaluate(network, &state.parameters, &inputs()).unwrap().flatten_all().unwrap();
+        let outputs: Vec<f32> = outputs.to_vec1().unwrap();
+        outputs.iter().map(|&output| f64::from(output) * targets.scale() + targets.shift()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #[test]
+        fn no_answer_changes_when_the_statistics_move(
+            mean in -5.0f64..5.0, deviation in 0.5f64..4.0, move_mean in -2.0f64..2.0, stretch in 0.5f64..2.0,
+        ) {
+            let before = targets(mean, deviation);
+            let after = targets(mean + move_mean, deviation * stretch);
+            let truths = [mean, mean + deviation, mean - deviation, mean + 0.5];
+            let (network, mut state) = trained(&truths, &before);
+            let old = answers(&network, &state, &before);
+            rescale(&network, &mut state, &before, &after).unwrap();
+            for (old, new) in old.iter().zip(answers(&network, &state, &after)) {
+                prop_assert!((old - new).abs() <= 1e-5 * old.abs().max(after.scale()).max(1.0), "{} became {}", old, new);
+            }
+        }
+    }
+
+    #[test]
+    fn the_momentum_is_that_of_a_life_in_the_new_statistics() {
+        // Gradients of a loss in the new units, at weights that give the same answers, are what the moments must equal:
+        // with momentum kept for one step only, the first moment is one gradient.
+        let (before, after) = (targets(1.0, 2.0), targets(2.0, 6.0));
+        let truths = [1.0, 3.0, -1.0, 1.5];
+        let (network, state) = trained(&truths, &before);
+        let fresh = |parameters| first_state(&network, parameters, &OPTIMIZER).unwrap();
+        let mut old = fresh(state.parameters.clone());
+        let mut moved = fresh(state.parameters.clone());
+        rescale(&network, &mut moved, &before, &after).unwrap();
+        one_step(&network, &mut old, &truths, &before);
+        one_step(&network, &mut moved, &truths, &after);
+        rescale(&network, &mut old, &before, &after).unwrap();
+        for (name, expected) in &moved.optimizer.moments {
+            let read = |moments: &crate::compute::optimizer::Moments| -> Vec<f32> {
+                moments.first.as_ref().unwrap().flatten_all().unwrap().to_vec1().unwrap()
+            };
+            for (got, wanted) in read(&old.optimizer.moments[name]).iter().zip(read(expected)) {
+                assert!((got - wanted).abs() <= 1e-5 * wanted.abs().max(0.1), "{name}: {got} for {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_untrained_network_starts_at_the_mean_of_its_first_targets() {
+        let nothing = Targets::Number { count: 0, mean: 0.0, m2: 0.0 };
+        let (network, mut state) = trained(&[0.0; 4], &nothing);
+        let before = format!("{:?}", answers(&network, &state, &nothing));
+        rescale(&network, &mut state, &nothing, &targets(5_000.0, 300.0)).unwrap();
+        assert_eq!(format!("{:?}", answers(&network, &state, &nothing)), before);
+    }
 }

@@ -66,8 +66,59 @@ impl Default for TrainingSettings {
 impl TrainingSettings {
     /// What is wrong with the settings: a JSON pointer below `training` and a sentence; empty if nothing is.
     pub fn faults(&self) -> Vec<(String, String)> {
-        unimplemented!("helper E")
+        let mut faults = optimizer_faults(&self.optimizer);
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let checks = [
+            ("/learning_rate", positive_up_to(self.learning_rate, 10.0), "is a number above 0 and up to 10"),
+            ("/batch", (1..=4_096).contains(&self.batch), "is a whole number from 1 to 4096"),
+            ("/steps_per_row", positive_up_to(self.steps_per_row, 10.0), "is a number above 0 and up to 10"),
+            ("/replay_share", share(self.replay_share), "is a number from 0 to below 1"),
+            ("/round_rows", (1..=10_000).contains(&self.round_rows), "is a whole number from 1 to 10000"),
+            ("/round_wait_ms", self.round_wait_ms <= 60_000, "is at most 60000 milliseconds"),
+            ("/publish_rows", self.publish_rows >= 1, "is a whole number of 1 or more"),
+            ("/gate_rows", (1..=100_000).contains(&self.gate_rows), "is a whole number from 1 to 100000"),
+            ("/gate_patience", self.gate_patience >= 1, "is a whole number of 1 or more"),
+            ("/holdout_share", share(self.holdout_share), "is a number from 0 to below 1"),
+            ("/max_passes", self.max_passes <= 10_000, "is a whole number from 0 to 10000"),
+            ("/growth_lr_factor", positive_up_to(self.growth_lr_factor, 1.0), "is a number above 0 and up to 1"),
+        ];
+        faults.extend(failed(checks));
+        faults
     }
+}
+
+fn optimizer_faults(optimizer: &Optimizer) -> Vec<(String, String)> {
+    const DECAY: &str = "is a number from 0 to below 1";
+    const EPSILON: &str = "is a number above 0 and up to 1";
+    let decay = |value: f64| (0.0..1.0).contains(&value);
+    match *optimizer {
+        Optimizer::Sgd { momentum } => failed([("/optimizer/momentum", decay(momentum), DECAY)]).collect(),
+        Optimizer::RmsProp { decay: rate, epsilon } => failed([
+            ("/optimizer/decay", decay(rate), DECAY),
+            ("/optimizer/epsilon", positive_up_to(epsilon, 1.0), EPSILON),
+        ])
+        .collect(),
+        Optimizer::Adam { beta1, beta2, epsilon } => failed([
+            ("/optimizer/beta1", decay(beta1), DECAY),
+            ("/optimizer/beta2", decay(beta2), DECAY),
+            ("/optimizer/epsilon", positive_up_to(epsilon, 1.0), EPSILON),
+        ])
+        .collect(),
+    }
+}
+
+/// `false` for NaN too.
+fn positive_up_to(value: f64, largest: f64) -> bool {
+    value > 0.0 && value <= largest
+}
+
+fn rule_of(pointer: &str, rule: &str) -> String {
+    format!("`{}` {rule}", pointer.trim_start_matches('/').replace('/', "."))
+}
+
+fn failed<const N: usize>(checks: [(&str, bool, &str); N]) -> impl Iterator<Item = (String, String)> {
+    let fault = |(pointer, _, rule): (&str, bool, &str)| (pointer.to_owned(), rule_of(pointer, rule));
+    checks.into_iter().filter(|(_, holds, _)| !holds).map(fault).collect::<Vec<_>>().into_iter()
 }
 
 /// `optimizer` as a bare name or an object.
@@ -101,5 +152,63 @@ mod optimizer_document {
                 _ => Err(serde::de::Error::custom("optimizers are `adam`, `sgd` and `rmsprop`")),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_faults() {
+        assert_eq!(TrainingSettings::default().faults(), []);
+        for optimizer in [Optimizer::ADAM, Optimizer::SGD, Optimizer::RMSPROP] {
+            assert_eq!(TrainingSettings { optimizer, ..Default::default() }.faults(), []);
+        }
+    }
+
+    #[test]
+    fn every_setting_out_of_range_is_pointed_at() {
+        let good = TrainingSettings::default;
+        let adam = |beta2, epsilon| Optimizer::Adam { beta1: 0.9, beta2, epsilon };
+        let cases = [
+            ("/learning_rate", TrainingSettings { learning_rate: f64::NAN, ..good() }),
+            ("/learning_rate", TrainingSettings { learning_rate: 0.0, ..good() }),
+            ("/learning_rate", TrainingSettings { learning_rate: 10.5, ..good() }),
+            ("/batch", TrainingSettings { batch: 0, ..good() }),
+            ("/batch", TrainingSettings { batch: 4_097, ..good() }),
+            ("/steps_per_row", TrainingSettings { steps_per_row: -1.0, ..good() }),
+            ("/steps_per_row", TrainingSettings { steps_per_row: f64::INFINITY, ..good() }),
+            ("/replay_share", TrainingSettings { replay_share: 1.0, ..good() }),
+            ("/round_rows", TrainingSettings { round_rows: 0, ..good() }),
+            ("/round_wait_ms", TrainingSettings { round_wait_ms: 600_000, ..good() }),
+            ("/publish_rows", TrainingSettings { publish_rows: 0, ..good() }),
+            ("/gate_rows", TrainingSettings { gate_rows: 0, ..good() }),
+            ("/gate_patience", TrainingSettings { gate_patience: 0, ..good() }),
+            ("/holdout_share", TrainingSettings { holdout_share: -0.1, ..good() }),
+            ("/max_passes", TrainingSettings { max_passes: 1_000_000, ..good() }),
+            ("/growth_lr_factor", TrainingSettings { growth_lr_factor: 0.0, ..good() }),
+            ("/optimizer/beta2", TrainingSettings { optimizer: adam(1.0, 1e-8), ..good() }),
+            ("/optimizer/epsilon", TrainingSettings { optimizer: adam(0.999, 0.0), ..good() }),
+            ("/optimizer/momentum", TrainingSettings { optimizer: Optimizer::Sgd { momentum: 1.0 }, ..good() }),
+            (
+                "/optimizer/decay",
+                TrainingSettings { optimizer: Optimizer::RmsProp { decay: -0.5, epsilon: 1e-8 }, ..good() },
+            ),
+        ];
+        for (pointer, settings) in cases {
+            let faults = settings.faults();
+            assert_eq!(faults.iter().map(|fault| fault.0.as_str()).collect::<Vec<_>>(), [pointer], "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn an_optimizer_is_a_name_or_an_object() {
+        let read = |text: &str| serde_json::from_str::<TrainingSettings>(text).map(|settings| settings.optimizer);
+        assert_eq!(read(r#"{"optimizer": "sgd"}"#).unwrap(), Optimizer::SGD);
+        let full = r#"{"optimizer": {"kind": "sgd", "momentum": 0.5}}"#;
+        assert_eq!(read(full).unwrap(), Optimizer::Sgd { momentum: 0.5 });
+        assert!(read(r#"{"optimizer": "lion"}"#).is_err());
+        assert!(read(r#"{"speed": 1}"#).is_err());
     }
 }

@@ -2,13 +2,20 @@
 //!
 //! Invariant: a non-finite loss, gradient or weight never enters the state. Called by the trainer on its pool.
 
-use candle_core::Tensor;
+use std::collections::BTreeMap;
 
-use super::encoded::EncodedRows;
-use crate::compute::optimizer::Optimizer;
+use candle_core::{CpuStorage, Storage, Tensor};
+
+use super::encoded::{EncodedLabels, EncodedRows};
+use crate::compute::optimizer::{Optimizer, OptimizerState};
 use crate::growth::State;
-use crate::network::{Network, NetworkError};
+use crate::network::execute::{backward, forward};
+use crate::network::loss::{cross_entropy, squared_error};
+use crate::network::{AxisRole, Mode, Network, NetworkError, ParameterKind, Parameters};
 use crate::stream::Targets;
+
+/// Larger gradients have a square that f32 cannot hold: a second moment would be infinite and its weight frozen for ever.
+const LARGEST_GRADIENT: f32 = 1e18;
 
 /// What a batch is trained towards.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,23 +81,204 @@ pub enum StepError {
 impl Batch {
     /// All of these rows as one batch on a device, regression targets standardised by `targets`.
     pub fn of(rows: &EncodedRows, targets: &Targets, device: &candle_core::Device) -> Result<Self, StepError> {
-        let _ = (rows, targets, device);
-        unimplemented!("helper E1")
+        let inputs = rows.tensor(0, rows.len(), device)?;
+        let targets = match &rows.labels {
+            EncodedLabels::Classes(classes) => {
+                let known: Option<Vec<u32>> = classes.iter().copied().collect();
+                StepTargets::Classes(known.ok_or(StepError::UnknownClass)?)
+            }
+            EncodedLabels::Numbers(numbers) => {
+                let (shift, scale) = (targets.shift(), targets.scale());
+                StepTargets::Numbers(numbers.iter().map(|number| ((number - shift) / scale) as f32).collect())
+            }
+        };
+        Ok(Self { inputs, targets })
     }
 }
 
 /// Does step number `state.optimizer.step + 1` and raises the count; a non-finite step changes nothing, not even it.
 pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule) -> Result<StepOutcome, StepError> {
-    let _ = (network, state, batch, rule);
-    unimplemented!("helper E1")
+    let number = state.optimizer.step + 1;
+    let pass = forward(network, &state.parameters, &batch.inputs, Mode::Train { seed: rule.seed, step: number })?;
+    let loss = match &batch.targets {
+        StepTargets::Classes(classes) => cross_entropy(&pass.output, classes)?,
+        StepTargets::Numbers(numbers) => squared_error(&pass.output, numbers)?,
+    };
+    let mean = loss.rows.iter().map(|&row| f64::from(row)).sum::<f64>() / loss.rows.len() as f64;
+    if !mean.is_finite() {
+        return Ok(StepOutcome::NonFinite { what: "loss".into() });
+    }
+    let statistics = pass.statistics.clone();
+    let gradients = backward(network, &state.parameters, pass, &loss.gradient)?;
+    for (id, gradient) in &gradients {
+        if !within(gradient, LARGEST_GRADIENT)? {
+            return Ok(StepOutcome::NonFinite { what: format!("gradient of {id}") });
+        }
+    }
+    for (id, statistic) in &statistics {
+        if !within(statistic, f32::MAX)? {
+            return Ok(StepOutcome::NonFinite { what: format!("statistic {id}") });
+        }
+    }
+    // Everything new is collected first, so that whatever fails leaves the state as it was.
+    let mut updated = Vec::with_capacity(gradients.len());
+    for (id, gradient) in &gradients {
+        let missing = || StepError::MissingMoments(id.to_string());
+        let mut moments = state.optimizer.moments.get(id.as_str()).ok_or_else(missing)?.clone();
+        let parameter = state.parameters.get(id).ok_or_else(missing)?;
+        let parameter = rule.optimizer.update(parameter, gradient, &mut moments, number, rule.learning_rate)?;
+        if !within(&parameter, f32::MAX)? {
+            return Ok(StepOutcome::NonFinite { what: format!("parameter {id}") });
+        }
+        updated.push((id.clone(), parameter, moments));
+    }
+    for (id, parameter, moments) in updated {
+        state.optimizer.moments.insert(id.to_string(), moments);
+        state.parameters.insert(id, parameter);
+    }
+    state.parameters.extend(statistics);
+    state.optimizer.step = number;
+    Ok(StepOutcome::Done { loss: mean })
 }
 
 /// The training state of newly initialised parameters: empty moments for each trained one, all born at step 0.
-pub fn first_state(
-    network: &Network,
-    parameters: crate::network::Parameters,
-    optimizer: &Optimizer,
-) -> Result<State, StepError> {
-    let _ = (network, parameters, optimizer);
-    unimplemented!("helper E1")
+pub fn first_state(network: &Network, parameters: Parameters, optimizer: &Optimizer) -> Result<State, StepError> {
+    let mut moments = BTreeMap::new();
+    for (id, spec) in network.parameters().filter(|(_, spec)| spec.kind == ParameterKind::Trained) {
+        let parameter = parameters.get(&id).ok_or_else(|| StepError::MissingMoments(id.to_string()))?;
+        let out_axis = spec.axes.iter().position(|role| *role == AxisRole::Out);
+        let in_axis = spec.axes.iter().position(|role| matches!(role, AxisRole::In { .. }));
+        moments.insert(id.to_string(), optimizer.moments(parameter, out_axis, in_axis, 0)?);
+    }
+    Ok(State { parameters, optimizer: OptimizerState { step: 0, moments } })
+}
+
+/// Whether every element is a number of at most this size.
+fn within(tensor: &Tensor, largest: f32) -> candle_core::Result<bool> {
+    let fits = |values: &[f32]| {
+        // Without an early exit the loop over a chunk becomes vector instructions.
+        values.chunks(4_096).all(|chunk| chunk.iter().fold(true, |all, value| all & (value.abs() <= largest)))
+    };
+    let (storage, layout) = tensor.storage_and_layout();
+    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
+        return Ok(fits(&values[start..end]));
+    }
+    drop(storage);
+    Ok(fits(&tensor.flatten_all()?.to_vec1::<f32>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::network::builders::NetworkSpec;
+    use crate::network::initialize::initialize;
+    use crate::network::{ParameterId, Shape};
+
+    fn start(optimizer: Optimizer) -> (Network, State) {
+        let network = NetworkSpec::Mlp { hidden: vec![8], dropout: 0.2 }.build(&Shape::flat(2), 2).unwrap();
+        let parameters = initialize(&network, 1, &Device::Cpu).unwrap();
+        let state = first_state(&network, parameters, &optimizer).unwrap();
+        (network, state)
+    }
+
+    fn batch(values: [f32; 8]) -> Batch {
+        let inputs = Tensor::from_slice(&values, (4, 2), &Device::Cpu).unwrap();
+        Batch { inputs, targets: StepTargets::Classes(vec![0, 0, 1, 1]) }
+    }
+
+    const SEPARABLE: [f32; 8] = [1.0, 0.9, 0.8, 1.1, -1.0, -0.7, -0.9, -1.2];
+
+    fn values(state: &State) -> Vec<(String, Vec<f32>)> {
+        let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let mut all: Vec<_> = state.parameters.iter().map(|(id, value)| (id.to_string(), flat(value))).collect();
+        for (id, moments) in &state.optimizer.moments {
+            all.extend(moments.first.iter().chain(&moments.second).map(|value| (id.clone(), flat(value))));
+        }
+        all
+    }
+
+    #[test]
+    fn steps_lower_the_loss_with_every_optimizer() {
+        for (optimizer, learning_rate) in [(Optimizer::ADAM, 0.02), (Optimizer::SGD, 0.1), (Optimizer::RMSPROP, 0.01)] {
+            let (network, mut state) = start(optimizer);
+            let rule = StepRule { optimizer, learning_rate, seed: 1 };
+            let mut losses = Vec::new();
+            for _ in 0..60 {
+                match step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap() {
+                    StepOutcome::Done { loss } => losses.push(loss),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(state.optimizer.step, 60);
+            assert!(losses[59] < 0.3 * losses[0], "{optimizer:?}: {} to {}", losses[0], losses[59]);
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_not_finite_changes_nothing() {
+        let (network, mut state) = start(Optimizer::ADAM);
+        let rule = StepRule { optimizer: Optimizer::ADAM, learning_rate: 0.01, seed: 1 };
+        step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap();
+        let before = values(&state);
+        let mut poisoned = SEPARABLE;
+        poisoned[3] = f32::NAN;
+        let huge = [1e30; 8];
+        for rows in [poisoned, huge] {
+            let outcome = step(&network, &mut state, &batch(rows), &rule).unwrap();
+            assert!(matches!(outcome, StepOutcome::NonFinite { .. }), "{outcome:?}");
+        }
+        let wild = StepRule { learning_rate: f64::from(f32::MAX) * 1e10, ..rule };
+        let outcome = step(&network, &mut state, &batch(SEPARABLE), &wild).unwrap();
+        assert!(matches!(outcome, StepOutcome::NonFinite { ref what } if what.starts_with("parameter")), "{outcome:?}");
+        assert_eq!(values(&state), before);
+        assert_eq!(state.optimizer.step, 1);
+    }
+
+    #[test]
+    fn the_same_steps_give_the_same_bits() {
+        let run = || {
+            let (network, mut state) = start(Optimizer::ADAM);
+            let rule = StepRule { optimizer: Optimizer::ADAM, learning_rate: 0.01, seed: 7 };
+            for _ in 0..10 {
+                step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap();
+            }
+            values(&state)
+        };
+        assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn running_statistics_move_with_the_steps() {
+        let network = NetworkSpec::Cnn { channels: vec![2] }.build(&Shape::image(1, 4, 4), 2).unwrap();
+        let parameters = initialize(&network, 1, &Device::Cpu).unwrap();
+        let mut state = first_state(&network, parameters, &Optimizer::ADAM).unwrap();
+        let statistics: Vec<ParameterId> =
+            network.parameters().filter(|(_, spec)| spec.kind == ParameterKind::Statistic).map(|(id, _)| id).collect();
+        assert!(!statistics.is_empty());
+        assert!(statistics.iter().all(|id| !state.optimizer.moments.contains_key(id.as_str())));
+        let read = |state: &State| -> Vec<Vec<f32>> {
+            statistics.iter().map(|id| state.parameters[id].to_vec1().unwrap()).collect()
+        };
+        let before = read(&state);
+        let values: Vec<f32> = (0..64).map(|index| index as f32 / 64.0).collect();
+        let inputs = Tensor::from_slice(&values, (4, 1, 4, 4), &Device::Cpu).unwrap();
+        let batch = Batch { inputs, targets: StepTargets::Classes(vec![0, 1, 0, 1]) };
+        let rule = StepRule { optimizer: Optimizer::ADAM, learning_rate: 0.01, seed: 1 };
+        step(&network, &mut state, &batch, &rule).unwrap();
+        assert!(read(&state).iter().zip(&before).all(|(after, before)| after != before));
+    }
+
+    #[test]
+    fn a_class_the_model_does_not_have_is_never_trained_on() {
+        let rows = EncodedRows {
+            seqs: vec![crate::stream::Seq(1)],
+            shape: Shape::flat(1),
+            values: vec![0.0],
+            labels: EncodedLabels::Classes(vec![None]),
+        };
+        let targets = Targets::Classes { classes: vec!["a".into()] };
+        assert!(matches!(Batch::of(&rows, &targets, &Device::Cpu), Err(StepError::UnknownClass)));
+    }
 }

@@ -1,26 +1,41 @@
-//! placeholder
-use crate::{
-    config::Config,
-    metrics::Metrics,
-    serving::Predictor,
-    stream::writer::Writer,
-    training::{Store, Supervisor},
-};
-use std::sync::Arc;
-#[derive(Clone)]
-pub struct AppState {
-    pub store: Arc<dyn Store>,
-    pub supervisor: Supervisor,
-    pub predictor: Predictor,
-    pub writer: Writer,
-    pub metrics: Metrics,
-    pub config: Arc<Config>,
-}
-pub async fn serve(
-    _l: tokio::net::TcpListener,
-    _s: AppState,
-    _stop: impl Future<Output = ()> + Send + 'static,
-    _d: std::time::Duration,
-) -> std::io::Result<()> {
-    unimplemented!()
-}
+//! The HTTP surface: the router shows the whole API on one screen, every action has a file of its own.
+//!
+//! Every answer that is no success is a problem document (RFC 9457) made in [`problem`], the only place that knows
+//! status codes of failures. Limits, timeouts and request ids are layers in [`middleware`], the only place for those.
+
+mod directory;
+mod document;
+mod examples_append;
+mod examples_read;
+mod growth_document;
+mod growth_history;
+mod growth_order;
+mod growth_preview;
+mod growth_ticket;
+mod growth_view;
+mod health;
+mod learner_view;
+mod learners_create;
+mod learners_delete;
+mod learners_list;
+mod learners_patch;
+mod learners_show;
+mod media_type;
+mod metrics;
+mod middleware;
+mod path;
+mod predict;
+pub mod problem;
+mod query;
+mod router;
+mod serve;
+mod state;
+mod unbroken;
+mod version_view;
+mod versions_list;
+mod versions_show;
+mod versions_weights;
+
+pub use router::router;
+pub use serve::serve;
+pub use state::{AppState, Services};

@@ -14,17 +14,19 @@ pub struct ServingMetrics {
     pub queue_rows: IntGauge,
     /// Seconds that a request waited for its batch.
     pub queue_wait_seconds: Histogram,
-    /// Requests not answered, by reason: queue_full, deadline, damaged, stopping.
+    /// Requests not answered, by reason: queue_full, deadline, damaged, failed, stopping.
     pub rejections: IntCounterVec,
     /// The version that answers by default.
     pub version: IntGaugeVec,
     /// Seconds from the start of loading a version to its being swapped in.
     pub swap_seconds: Histogram,
+    /// Versions that could not be loaded; the previous one keeps answering.
+    pub load_failures: IntCounterVec,
 }
 
 impl ServingMetrics {
     /// Why a prediction is not answered.
-    pub const REASONS: [&str; 4] = ["queue_full", "deadline", "damaged", "stopping"];
+    pub const REASONS: [&str; 5] = ["queue_full", "deadline", "damaged", "failed", "stopping"];
 
     pub(super) fn new(registry: &Registry) -> Self {
         let metrics = Self {
@@ -40,7 +42,7 @@ impl ServingMetrics {
             rejections: counters(
                 registry,
                 "predict_rejections_total",
-                "Predictions not answered, by reason: queue_full, deadline, damaged, stopping.",
+                "Predictions not answered, by reason: queue_full, deadline, damaged, failed, stopping.",
                 &["reason"],
             ),
             version: gauges(registry, "serving_version", "The version that answers by default.", &["learner"]),
@@ -49,6 +51,12 @@ impl ServingMetrics {
                 "swap_duration_seconds",
                 "Seconds from the start of loading a version to its being swapped in.",
                 SHORT,
+            ),
+            load_failures: counters(
+                registry,
+                "version_load_failures_total",
+                "Versions that could not be loaded; the previous one keeps answering.",
+                &["learner"],
             ),
         };
         for reason in Self::REASONS {
@@ -59,11 +67,13 @@ impl ServingMetrics {
 
     pub(super) fn add_learner(&self, learner: &str) {
         self.rows.with_label_values(&[learner]).inc_by(0);
+        self.load_failures.with_label_values(&[learner]).inc_by(0);
         self.version.with_label_values(&[learner]).add(0);
     }
 
     pub(super) fn remove_learner(&self, learner: &str) {
         forget(self.rows.remove_label_values(&[learner]));
+        forget(self.load_failures.remove_label_values(&[learner]));
         forget(self.version.remove_label_values(&[learner]));
     }
 }

@@ -1,8 +1,20 @@
 //! The handle through which the rest of the server predicts.
+//!
+//! What `live` names is asked of the store at every load, so a learner's slot follows the order in which `live` moved
+//! whatever the order of the notices: several moves in a row end at the newest.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::batcher::Batcher;
+use super::loader::{self, VersionCache};
+use super::model::LoadedModel;
+use super::queue::{Queue, Request};
+use super::slot::{Slot, Slots};
 use crate::config::ServingConfig;
 use crate::metrics::ServingMetrics;
 use crate::registry::{RegistryStore, VersionId};
@@ -55,6 +67,12 @@ pub enum PredictError {
     /// The version cannot be loaded: damaged.
     #[error("version {0} is damaged")]
     Damaged(VersionId),
+    /// Nothing of the learner is loaded. A 503.
+    #[error("no version of the learner is loaded")]
+    NotLoaded,
+    /// The version is loaded and could not answer these rows.
+    #[error("version {0} could not answer")]
+    Failed(VersionId),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,39 +81,94 @@ pub enum PredictError {
     Stopping,
 }
 
-/// Predicts. Cheap to clone.
+/// The alias that predictions use by default.
+const LIVE: &str = "live";
+
+/// Pauses between tries to load what `live` names while the store fails; the last one repeats.
+const RETRY_AFTER: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+
+/// Predicts. Cheap to clone. The batching threads end when the last clone goes.
 #[derive(Clone)]
-pub struct Predictor {}
+pub struct Predictor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn RegistryStore>,
+    metrics: ServingMetrics,
+    slots: Slots,
+    versions: VersionCache,
+    queue: Arc<Queue>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    runtime: Handle,
+}
 
 impl Predictor {
     /// Starts the batching threads.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or if the system gives no thread: the server cannot start then.
     pub fn start(store: Arc<dyn RegistryStore>, config: &ServingConfig, metrics: ServingMetrics) -> Self {
-        let _ = (store, config, metrics);
-        unimplemented!("helper G")
+        let queue = Arc::new(Queue::new(config.queue_rows, metrics.queue_rows.clone()));
+        let batcher = Batcher { queue: queue.clone(), batch_rows: config.batch_rows.max(1), metrics: metrics.clone() };
+        let threads = (0..config.threads.max(1))
+            .map(|number| batcher.clone().spawn(number).expect("a server that gets no thread cannot start"))
+            .collect();
+        let inner = Inner {
+            store,
+            metrics,
+            slots: Slots::default(),
+            versions: VersionCache::new(config.cached_versions),
+            queue,
+            threads: Mutex::new(threads),
+            runtime: Handle::current(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Loads and warms what `live` names of a learner, then swaps it in. A failure leaves the previous one serving.
     pub async fn load_live(&self, learner: LearnerId, name: &LearnerName) -> Result<VersionId, PredictError> {
-        let _ = (learner, name);
-        unimplemented!("helper G")
+        // The slot stands before `live` is read: a move from then on finds it and loads again.
+        let slot = self.inner.slots.get_or_create(learner, name, &self.inner.metrics);
+        self.inner.follow(&slot).await
     }
 
     /// `live` moved: load in the background and swap.
     pub fn live_moved(&self, learner: LearnerId, version: VersionId) {
-        let _ = (learner, version);
-        unimplemented!("helper G")
+        let Some(slot) = self.inner.slots.get(learner) else { return };
+        tracing::debug!(learner = learner.0, version = version.0, "live moved");
+        if slot.moved() {
+            let inner = Arc::downgrade(&self.inner);
+            self.inner.runtime.spawn(async move {
+                let mut failures = 0;
+                loop {
+                    let Some(inner) = inner.upgrade() else { return };
+                    let outcome = inner.follow(&slot).await;
+                    drop(inner);
+                    // A store that failed may answer later; a damaged version stays damaged.
+                    if matches!(outcome, Err(PredictError::Store(_))) && !slot.is_forgotten() {
+                        tokio::time::sleep(RETRY_AFTER[failures.min(RETRY_AFTER.len() - 1)]).await;
+                        failures += 1;
+                    } else if slot.loaded() {
+                        failures = 0;
+                    } else {
+                        return;
+                    }
+                }
+            });
+        }
     }
 
     /// The version that answers now.
     pub fn serving(&self, learner: LearnerId) -> Option<VersionId> {
-        let _ = learner;
-        unimplemented!("helper G")
+        Some(self.inner.slots.get(learner)?.live()?.version)
     }
 
     /// Forgets a deleted learner.
     pub fn forget(&self, learner: LearnerId) {
-        let _ = learner;
-        unimplemented!("helper G")
+        self.inner.slots.remove(learner);
+        self.inner.versions.forget(learner);
     }
 
     /// Predicts these rows.
@@ -106,12 +179,121 @@ impl Predictor {
         rows: Vec<Row>,
         deadline: Instant,
     ) -> Result<Answer, PredictError> {
-        let _ = (learner, choice, rows, deadline);
-        unimplemented!("helper G")
+        let answer = self.inner.answer(learner, choice, rows, deadline);
+        let outcome = match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(PredictError::Deadline),
+        };
+        if let Err(error) = &outcome
+            && let Some(reason) = error.reason()
+        {
+            self.inner.metrics.rejections.with_label_values(&[reason]).inc();
+        }
+        outcome
     }
 
     /// Answers what is queued and takes no more.
     pub async fn stop(&self) {
-        unimplemented!("helper G")
+        self.inner.queue.close();
+        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        if !matches!(joined, Ok(true)) {
+            tracing::error!("a batching thread ended by a panic");
+        }
     }
 }
+
+impl Inner {
+    /// Loads what `live` names now, unless it is there already, and swaps it in.
+    async fn follow(&self, slot: &Slot) -> Result<VersionId, PredictError> {
+        let _turn = slot.loading.lock().await;
+        let began = Instant::now();
+        let outcome = self.load_named(slot).await;
+        match &outcome {
+            Ok(None) => {}
+            Ok(Some(model)) => {
+                slot.swap(model.clone());
+                self.metrics.swap_seconds.observe(began.elapsed().as_secs_f64());
+                tracing::info!(learner = slot.learner.0, version = model.version.0, "serving another version");
+            }
+            Err(error) => {
+                slot.load_failures.inc();
+                tracing::warn!(learner = slot.learner.0, %error, "the live version cannot be loaded");
+            }
+        }
+        let serving = outcome?.or_else(|| slot.live());
+        serving.map(|model| model.version).ok_or(PredictError::NotLoaded)
+    }
+
+    /// What `live` names, loaded; `None` if the slot holds it already.
+    async fn load_named(&self, slot: &Slot) -> Result<Option<Arc<LoadedModel>>, PredictError> {
+        let Some(version) = self.store.alias(slot.learner, LIVE).await? else {
+            return Err(PredictError::NotLoaded);
+        };
+        if slot.live().is_some_and(|model| model.version == version) {
+            return Ok(None);
+        }
+        let model = match self.versions.get(slot.learner, version) {
+            Some(model) => model,
+            None => loader::load(&*self.store, slot.learner, version).await?,
+        };
+        Ok(Some(model))
+    }
+
+    async fn answer(
+        &self,
+        learner: LearnerId,
+        choice: VersionChoice,
+        rows: Vec<Row>,
+        deadline: Instant,
+    ) -> Result<Answer, PredictError> {
+        let slot = self.slots.get(learner).ok_or(PredictError::NotLoaded)?;
+        let version = match choice {
+            VersionChoice::Live => None,
+            VersionChoice::Version(version) => Some(self.version(&slot, version).await?),
+        };
+        let (answer, receiver) = oneshot::channel();
+        self.queue.push(Request { slot, version, rows, deadline, queued: Instant::now(), answer })?;
+        receiver.await.unwrap_or(Err(PredictError::Stopping))
+    }
+
+    async fn version(&self, slot: &Slot, version: VersionId) -> Result<Arc<LoadedModel>, PredictError> {
+        let here = || {
+            let live = slot.live().filter(|model| model.version == version);
+            live.or_else(|| self.versions.get(slot.learner, version))
+        };
+        if let Some(model) = here() {
+            return Ok(model);
+        }
+        let _turn = self.versions.loading.lock().await;
+        if let Some(model) = here() {
+            return Ok(model);
+        }
+        let model = loader::load(&*self.store, slot.learner, version).await?;
+        self.versions.insert(slot.learner, model.clone());
+        Ok(model)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl PredictError {
+    /// The label of the metric of rejections; `None` for what the asker got wrong.
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::QueueFull => Some("queue_full"),
+            Self::Deadline => Some("deadline"),
+            Self::Damaged(_) => Some("damaged"),
+            Self::Failed(_) | Self::NotLoaded | Self::Store(_) => Some("failed"),
+            Self::Stopping => Some("stopping"),
+            Self::UnknownVersion(_) | Self::WeightsGone(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

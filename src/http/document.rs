@@ -1,0 +1,204 @@
+//! Reading a settings document strictly, with a pointer to what is at fault.
+//!
+//! serde says what is wrong and not where. The place is found by trying again: the child whose removal changes the
+//! error is the one that caused it, and so on down.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::problem::{Kind, Problem};
+use crate::stream::decode::Fault;
+
+/// Children of one object or array that are tried; below a larger one the pointer stops.
+const MAX_CHILDREN: usize = 256;
+
+/// How deep the search goes: no settings document is deeper.
+const MAX_DEPTH: usize = 8;
+
+/// The largest settings document.
+const MAX_BYTES: usize = 1 << 20;
+
+/// The JSON of a body.
+pub fn json(body: &[u8]) -> Result<Value, Problem> {
+    if body.len() > MAX_BYTES {
+        return Err(Problem::new(Kind::BodyTooLarge, format!("a document has at most {MAX_BYTES} bytes")));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let place = format!("not well-formed at line {}, column {}", error.line(), error.column());
+        Problem::new(Kind::MalformedBody, "the body is no JSON document").at("", place)
+    })
+}
+
+/// The value that a JSON document describes.
+pub fn decode<T: DeserializeOwned>(document: &Value) -> Result<T, Problem> {
+    let attempt = |value: &Value| T::deserialize(value).map(drop).map_err(|error| error.to_string());
+    match T::deserialize(document) {
+        Ok(value) => Ok(value),
+        Err(error) => {
+            let error = error.to_string();
+            let mut pointer = String::new();
+            locate(document, &error, &attempt, &mut pointer, MAX_DEPTH);
+            Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed")
+                .at(pointer, without_values(&error)))
+        }
+    }
+}
+
+/// Faults found by the crate's own checks, as a problem; `Ok` if there are none.
+pub fn refuse_faults(faults: Vec<(String, String)>) -> Result<(), Problem> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let errors = faults.into_iter().map(|(pointer, detail)| Fault { pointer, detail }).collect();
+    Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed").with_errors(errors))
+}
+
+type Attempt<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
+
+/// Extends `pointer` towards the child of `value` that causes `error`.
+fn locate(value: &Value, error: &str, attempt: Attempt<'_>, pointer: &mut String, depth: usize) {
+    if depth == 0 {
+        return;
+    }
+    let changes = |without: Value| attempt(&without).err().as_deref() != Some(error);
+    let child = match value {
+        Value::Object(members) if members.len() <= MAX_CHILDREN => {
+            let culprits: Vec<&String> = members
+                .keys()
+                .filter(|key| {
+                    let mut without = members.clone();
+                    without.remove(*key);
+                    changes(Value::Object(without))
+                })
+                .collect();
+            // Without its tag nothing of a tagged object can be read, whatever is wrong with the rest.
+            let culprit = culprits.iter().find(|key| key.as_str() != "kind").or(culprits.first());
+            culprit.map(|key| (escape(key), &members[*key], Step::Key((*key).clone())))
+        }
+        Value::Array(items) if items.len() <= MAX_CHILDREN => {
+            let culprit = (0..items.len()).find(|&index| {
+                let mut without = items.clone();
+                without.remove(index);
+                changes(Value::Array(without))
+            });
+            culprit.map(|index| (index.to_string(), &items[index], Step::Index(index)))
+        }
+        _ => None,
+    };
+    let Some((name, child, step)) = child else { return };
+    pointer.push('/');
+    pointer.push_str(&name);
+    let below = |replacement: &Value| {
+        let mut whole = value.clone();
+        match &step {
+            Step::Key(key) => whole[key.as_str()] = replacement.clone(),
+            Step::Index(index) => whole[*index] = replacement.clone(),
+        }
+        attempt(&whole)
+    };
+    locate(child, error, &below, pointer, depth - 1);
+}
+
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// serde's sentence without the value that it quotes.
+fn without_values(error: &str) -> String {
+    let quotes_a_value = ["invalid type", "invalid value", "invalid length", "unknown variant"];
+    match error.split_once("expected ") {
+        Some((before, expected)) if quotes_a_value.iter().any(|start| before.starts_with(start)) => {
+            format!("expected {expected}")
+        }
+        _ => error.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::training::LearnerDocument;
+
+    fn learner() -> Value {
+        json!({
+            "name": "digits",
+            "task": {"kind": "classification", "classes": ["0", "1"]},
+            "schema": {"features": [{"name": "a", "kind": "numeric"}, {"name": "b", "kind": "vector", "size": 3}]},
+            "network": {"kind": "mlp", "hidden": [16]},
+            "training": {"batch": 32, "optimizer": "adam"},
+            "policy": {"kind": "data_volume", "max_parameters": 1000}
+        })
+    }
+
+    async fn fault(document: &Value) -> (String, String) {
+        let problem = decode::<LearnerDocument>(document).unwrap_err();
+        let bytes = problem.into_response().into_body().collect().await.unwrap().to_bytes();
+        let document: Value = serde_json::from_slice(&bytes).unwrap();
+        let error = document["errors"][0].clone();
+        (error["pointer"].as_str().unwrap().into(), error["detail"].as_str().unwrap().into())
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_pointed_at() {
+        decode::<LearnerDocument>(&learner()).unwrap();
+        for (pointer, value) in [
+            ("/training/batch", json!("many")),
+            ("/training/batch", json!(-1)),
+            ("/training/optimizer", json!("adamant")),
+            ("/network/hidden/0", json!("wide")),
+            ("/network/kind", json!("perceptron")),
+            ("/schema/features/1/size", json!(-3)),
+            ("/schema/features/1/kind", json!("sound")),
+            ("/policy/max_parameters", json!("all")),
+            ("/task/classes/1", json!(7)),
+            ("/name", json!("../evil")),
+        ] {
+            let mut document = learner();
+            *document.pointer_mut(pointer).unwrap() = value.clone();
+            let (found, detail) = fault(&document).await;
+            assert_eq!(found, pointer, "{detail}");
+            if let Some(text) = value.as_str() {
+                assert!(!detail.contains(text), "{detail} quotes the value");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_key_is_pointed_at() {
+        for (pointer, parent, key) in [
+            ("/nam", "", "nam"),
+            ("/training/batches", "/training", "batches"),
+            ("/network/width", "/network", "width"),
+            ("/policy/a~1b", "/policy", "a/b"),
+        ] {
+            let mut document = learner();
+            document.pointer_mut(parent).unwrap()[key] = json!(1);
+            assert_eq!(fault(&document).await.0, pointer);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_key_is_named() {
+        let mut document = learner();
+        document.as_object_mut().unwrap().remove("task");
+        let (pointer, detail) = fault(&document).await;
+        assert_eq!(pointer, "");
+        assert!(detail.contains("task"), "{detail}");
+    }
+
+    #[test]
+    fn deep_and_broken_json_is_malformed() {
+        for body in ["[".repeat(100_000), "{\"name\": }".into(), "\u{0}".into(), "{} {}".into(), String::new()] {
+            assert_eq!(json(body.as_bytes()).unwrap_err().kind(), Kind::MalformedBody);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `POST /v1/learners/{learner}/examples`: labelled examples at the end of the stream, all of a request or none.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use sha2::{Digest, Sha256};
+
+use super::media_type;
+use super::path::PathValues;
+use super::problem::{Kind, Problem};
+use super::query::Query;
+use super::state::AppState;
+use super::unbroken::unbroken;
+use crate::stream::decode::{self, DecodeError, Expected};
+use crate::stream::{Append, Appended, IdempotencyKey};
+use crate::training::LearnerRecord;
+
+/// The longest idempotency key.
+const MAX_KEY: usize = 200;
+
+/// The body formats of examples.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Ndjson,
+}
+
+/// Stores the examples; the answer comes when they are on disk.
+pub async fn handle(
+    State(state): State<AppState>,
+    path: PathValues,
+    query: Query,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Appended>, Problem> {
+    query.only(&[])?;
+    let format = match media_type::of(&headers).as_str() {
+        media_type::JSON => Format::Json,
+        media_type::NDJSON => Format::Ndjson,
+        _ => return Err(media_type::unsupported(&[media_type::JSON, media_type::NDJSON])),
+    };
+    let key = idempotency_key(&headers)?;
+    let learner = path.known_learner(&state).await?;
+    let max_rows = state.config.limits.examples;
+    let work = {
+        let learner = learner.clone();
+        move || Ok(decoded(&learner, &body, format, max_rows, key))
+    };
+    let request = match unbroken(tokio::task::spawn_blocking(work)).await? {
+        Ok(request) => request,
+        Err(error) => {
+            count_invalid(&state, &learner, &error);
+            return Err(error.into());
+        }
+    };
+    Ok(Json(state.writer.write(request).await?))
+}
+
+/// The request for the writer: decoding and hashing, off the runtime.
+fn decoded(
+    learner: &Arc<LearnerRecord>,
+    body: &[u8],
+    format: Format,
+    max_rows: usize,
+    key: Option<String>,
+) -> Result<Append, DecodeError> {
+    let expected = Expected { schema: &learner.document.schema, task: &learner.document.task, max_rows };
+    let examples = match format {
+        Format::Json => decode::examples_json(body, expected)?,
+        Format::Ndjson => decode::examples_ndjson(body, expected)?,
+    };
+    let key = key.map(|key| IdempotencyKey { key, body: Sha256::digest(body).into() });
+    Ok(Append { learner: learner.id, key, examples })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return match headers.contains_key("idempotency-key") {
+            true => Err(Problem::new(Kind::InvalidHeader, "`idempotency-key` stands twice")),
+            false => Ok(None),
+        };
+    };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(Some(key.to_owned()))
+        }
+        _ => Err(Problem::new(
+            Kind::InvalidHeader,
+            format!("`idempotency-key` must have 1 to {MAX_KEY} visible ASCII characters"),
+        )),
+    }
+}
+
+/// Counts the rows that are at fault, as far as they are known.
+fn count_invalid(state: &AppState, learner: &LearnerRecord, error: &DecodeError) {
+    let rows = match error {
+        DecodeError::Invalid(faults) => {
+            let row = |pointer: &str| pointer.split('/').find(|step| step.parse::<usize>().is_ok()).map(str::to_owned);
+            let rows: BTreeSet<_> = faults.iter().filter_map(|fault| row(&fault.pointer)).collect();
+            rows.len().max(1)
+        }
+        DecodeError::Malformed(_) | DecodeError::TooManyRows { .. } => 1,
+    };
+    let labels = &[learner.document.name.as_str(), "invalid"];
+    state.metrics.ingest.examples.with_label_values(labels).inc_by(rows as u64);
+}

@@ -1,0 +1,128 @@
+//! What a growth would do to a learner as it stands: nothing is stored and nothing changes.
+
+use super::growth_view::Preview;
+use super::problem::Problem;
+use super::state::AppState;
+use super::unbroken::unbroken;
+use crate::growth::{GrowthRequest, Refusal, plan};
+use crate::network::{Network, NodeId};
+use crate::policy::{PolicySettings, Signals, decide_now};
+use crate::registry::Model;
+use crate::stream::{FeatureKind, Label, Schema, Targets, Value};
+use crate::training::status::LearnerMetrics;
+use crate::training::{GrowthOrder, LearnerDocument, LearnerRecord};
+
+/// The probability that a new class may take at most, as trainers grow it.
+const EPSILON: f64 = 1e-3;
+
+/// The plan of this order, or its refusal as a problem.
+pub async fn preview(state: &AppState, record: &LearnerRecord, order: GrowthOrder) -> Result<Preview, Problem> {
+    let checkpoint = state.store.checkpoint(record.id).await?.ok_or_else(Problem::learner_not_found)?;
+    let status = state.supervisor.status(record.id);
+    let metrics = status.as_ref().map(|status| status.metrics.clone()).unwrap_or_default();
+    let network = status.map_or_else(|| checkpoint.model.network.clone(), |status| (*status.network).clone());
+    let document = record.document.clone();
+    let (model, examples) = (checkpoint.model, checkpoint.trained_seq.0);
+    unbroken(tokio::task::spawn_blocking(move || {
+        let request = match order {
+            GrowthOrder::Auto => automatic(&document.policy, &network, &metrics, examples)?,
+            order => request(order, &document, &model)?,
+        };
+        let plan = plan(&network, &request, document.training.seed)?;
+        let limit = document.policy.max_parameters();
+        if plan.parameters_after > limit {
+            return Err(Refusal::Budget { parameters: plan.parameters_after, limit }.into());
+        }
+        Ok(Preview::of(&network, &plan))
+    }))
+    .await
+}
+
+/// The network of the learner's trainer.
+pub async fn network(state: &AppState, record: &LearnerRecord) -> Result<Network, Problem> {
+    if let Some(status) = state.supervisor.status(record.id) {
+        return Ok((*status.network).clone());
+    }
+    let checkpoint = state.store.checkpoint(record.id).await?.ok_or_else(Problem::learner_not_found)?;
+    Ok(checkpoint.model.network)
+}
+
+/// The nodes that a growth can name: those that produce channels, other than the output.
+pub fn growable_nodes(network: &Network) -> Vec<NodeId> {
+    let output = &network.output().id;
+    let producers = network.nodes().iter().filter(|node| node.op.produces_channels() && node.id != *output);
+    producers.map(|node| node.id.clone()).collect()
+}
+
+/// What the policy would do next.
+fn automatic(
+    settings: &PolicySettings,
+    network: &Network,
+    metrics: &LearnerMetrics,
+    examples: u64,
+) -> Result<GrowthRequest, Refusal> {
+    let signals = Signals {
+        examples,
+        rows_since_growth: examples,
+        examples_at_growth: 0,
+        training_loss: metrics.training_loss,
+        training_loss_before: None,
+        progressive_loss: metrics.progressive_loss,
+        progressive_loss_before: None,
+        holdout_loss: metrics.holdout_loss,
+        holdout_loss_before: None,
+        parameters: network.parameter_count(),
+        flops: network.flops_per_row(),
+        settled: false,
+    };
+    let decision = decide_now(settings, &signals, network);
+    decision.grow.ok_or_else(|| {
+        let against: Vec<String> =
+            decision.reasons.into_iter().filter(|reason| !reason.holds).map(|reason| reason.detail).collect();
+        Refusal::Request { reason: format!("the policy finds nothing to grow: {}", against.join("; ")) }
+    })
+}
+
+/// The order in the terms of a network.
+fn request(order: GrowthOrder, document: &LearnerDocument, model: &Model) -> Result<GrowthRequest, Refusal> {
+    match order {
+        GrowthOrder::Wider(wider) => Ok(GrowthRequest::Wider(wider)),
+        GrowthOrder::Deeper(deeper) => Ok(GrowthRequest::Deeper(deeper)),
+        GrowthOrder::Inputs { feature, categories } => {
+            let rows = category_rows(&document.schema, &feature, categories)?;
+            match model.encoder.new_categories(&rows).values.len() {
+                0 => refuse("the feature has every one of these categories, or no room for more"),
+                add => Ok(GrowthRequest::Inputs { add }),
+            }
+        }
+        GrowthOrder::Classes { classes } => {
+            if matches!(model.targets, Targets::Number { .. }) {
+                return refuse("a regression has no classes");
+            }
+            let labels: Vec<Label> = classes.into_iter().map(Label::Class).collect();
+            match model.targets.new_classes(&labels).len() {
+                0 => refuse("the learner has every one of these classes"),
+                // Shapes do not depend on the measured log-sum-exp.
+                add => Ok(GrowthRequest::Classes { add, epsilon: EPSILON, log_sum_exp: 0.0 }),
+            }
+        }
+        GrowthOrder::Auto => refuse("`auto` is decided by the policy"),
+    }
+}
+
+/// Rows that hold these categories and nothing else.
+fn category_rows(schema: &Schema, feature: &str, categories: Vec<String>) -> Result<Vec<Vec<Value>>, Refusal> {
+    let categorical = |kind: &FeatureKind| matches!(kind, FeatureKind::Categorical { .. });
+    let index = schema.features.iter().position(|known| known.name == feature && categorical(&known.kind));
+    let Some(index) = index else { return refuse("the learner has no categorical feature of this name") };
+    let row = |category| {
+        let mut row = vec![Value::Missing; schema.features.len()];
+        row[index] = Value::Category(category);
+        row
+    };
+    Ok(categories.into_iter().map(row).collect())
+}
+
+fn refuse<T>(reason: &str) -> Result<T, Refusal> {
+    Err(Refusal::Request { reason: reason.to_owned() })
+}

@@ -1,0 +1,172 @@
+//! Growths as the surface shows them: plans without the weights' mappings and the student's graph, which only the
+//! trainer needs.
+
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::growth_document;
+use crate::growth::{Certificate, GrowthOp, Plan, Refusal, TouchedNode};
+use crate::network::Network;
+use crate::policy::{Decision, Reason};
+use crate::registry::VersionId;
+use crate::stream::Seq;
+use crate::training::{GrowthEvent, GrowthTicket, TicketState, Trigger};
+
+/// What a growth does or would do.
+#[derive(Serialize)]
+pub struct PlanView {
+    op: GrowthOp,
+    touched: Vec<TouchedNode>,
+    parameters_before: u64,
+    parameters_after: u64,
+    network_after: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approximate: Option<f64>,
+}
+
+impl From<&Plan> for PlanView {
+    fn from(plan: &Plan) -> Self {
+        Self {
+            op: plan.op,
+            touched: plan.touched.clone(),
+            parameters_before: plan.parameters_before,
+            parameters_after: plan.parameters_after,
+            network_after: plan.student.summary(),
+            approximate: plan.approximate,
+        }
+    }
+}
+
+/// The answer to a dry run.
+#[derive(Serialize)]
+pub struct Preview {
+    dry_run: bool,
+    network_before: String,
+    plan: PlanView,
+}
+
+impl Preview {
+    /// What `plan` would do to `network`.
+    pub fn of(network: &Network, plan: &Plan) -> Self {
+        Self { dry_run: true, network_before: network.summary(), plan: plan.into() }
+    }
+}
+
+/// A growth that was committed.
+#[derive(Serialize)]
+pub struct EventView {
+    state: TicketState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    at: Option<OffsetDateTime>,
+    op: GrowthOp,
+    trigger: Trigger,
+    ticket: Option<u64>,
+    seq: Seq,
+    teacher: VersionId,
+    version: VersionId,
+    network_before: String,
+    network_after: String,
+    plan: PlanView,
+    certificate: Certificate,
+    reasons: Vec<Reason>,
+    seconds: f64,
+}
+
+impl EventView {
+    /// Of this event.
+    pub fn of(event: &GrowthEvent) -> Self {
+        Self {
+            state: TicketState::Applied,
+            position: None,
+            at: None,
+            op: event.op,
+            trigger: event.trigger,
+            ticket: event.ticket,
+            seq: event.seq,
+            teacher: event.teacher,
+            version: event.version,
+            network_before: event.network_before.clone(),
+            network_after: event.network_after.clone(),
+            plan: (&event.plan).into(),
+            certificate: event.certificate.clone(),
+            reasons: event.reasons.clone(),
+            seconds: event.seconds,
+        }
+    }
+
+    /// With its place in the journal.
+    pub fn in_journal(mut self, position: u64, at: OffsetDateTime) -> Self {
+        (self.position, self.at) = (Some(position), Some(at));
+        self
+    }
+}
+
+/// What the policy decided.
+#[derive(Serialize)]
+pub struct DecisionView {
+    /// Where it stands in the journal.
+    pub position: u64,
+    /// When it was committed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The newest trained example.
+    pub seq: Seq,
+    /// The decision with its reasons.
+    pub decision: Decision,
+}
+
+/// A growth that was refused.
+#[derive(Serialize)]
+pub struct RefusalView {
+    /// Where it stands in the journal.
+    pub position: u64,
+    /// When it was committed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The newest trained example.
+    pub seq: Seq,
+    /// The kind of growth, where there was one.
+    pub op: Option<GrowthOp>,
+    /// Who wanted it.
+    pub trigger: Trigger,
+    /// The operator's order behind it.
+    pub ticket: Option<u64>,
+    /// Why, in a sentence.
+    pub detail: String,
+    /// Why, as data.
+    pub refusal: Refusal,
+}
+
+/// An operator's order.
+#[derive(Serialize)]
+pub struct TicketView {
+    id: u64,
+    state: TicketState,
+    order: Value,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<EventView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl From<GrowthTicket> for TicketView {
+    fn from(ticket: GrowthTicket) -> Self {
+        let detail = ticket.refusal.as_ref().map(ToString::to_string).or(ticket.failure);
+        Self {
+            id: ticket.id,
+            state: ticket.state,
+            order: growth_document::render(&ticket.order),
+            created_at: ticket.created_at,
+            event: ticket.event.as_ref().map(EventView::of),
+            refusal: ticket.refusal,
+            detail,
+        }
+    }
+}

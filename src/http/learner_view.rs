@@ -1,0 +1,193 @@
+//! A learner as the surface shows it.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::problem::Problem;
+use super::state::AppState;
+use crate::network::{Network, NodeId};
+use crate::policy::PolicySettings;
+use crate::registry::VersionId;
+use crate::stream::{LearnerName, Schema, Seq, Task};
+use crate::training::status::LearnerMetrics;
+use crate::training::{LearnerRecord, TrainerStatus, TrainingSettings, TrainingState};
+
+/// The alias that predictions use by default.
+pub const LIVE: &str = "live";
+
+/// A learner in a list.
+#[derive(Serialize)]
+pub struct LearnerSummary {
+    name: LearnerName,
+    task: Task,
+    head_seq: Seq,
+    trained_seq: Seq,
+    live: Option<Live>,
+    training: TrainingSummary,
+    network: NetworkSummary,
+    metrics: LearnerMetrics,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+}
+
+/// A learner by itself.
+#[derive(Serialize)]
+pub struct LearnerView {
+    name: LearnerName,
+    task: Task,
+    schema: Schema,
+    head_seq: Seq,
+    trained_seq: Seq,
+    live: Option<Live>,
+    training: TrainingView,
+    network: NetworkView,
+    policy: PolicySettings,
+    metrics: LearnerMetrics,
+    revision: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct Live {
+    version: VersionId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trained_seq: Option<Seq>,
+}
+
+#[derive(Serialize)]
+struct TrainingSummary {
+    state: TrainingState,
+    steps: u64,
+}
+
+#[derive(Serialize)]
+struct TrainingView {
+    #[serde(flatten)]
+    summary: TrainingSummary,
+    settings: TrainingSettings,
+}
+
+/// The size of a network.
+#[derive(Serialize)]
+pub struct NetworkSummary {
+    parameters: u64,
+    layers: usize,
+    summary: String,
+}
+
+#[derive(Serialize)]
+struct NetworkView {
+    #[serde(flatten)]
+    summary: NetworkSummary,
+    nodes: Vec<NodeView>,
+}
+
+#[derive(Serialize)]
+struct NodeView {
+    id: NodeId,
+    op: &'static str,
+    inputs: Vec<NodeId>,
+    channels: usize,
+}
+
+impl NetworkSummary {
+    /// Of this network.
+    pub fn of(network: &Network) -> Self {
+        Self { parameters: network.parameter_count(), layers: network.layer_count(), summary: network.summary() }
+    }
+}
+
+impl LearnerSummary {
+    /// Of this learner, as far as it can be told without its versions.
+    pub async fn of(state: &AppState, record: LearnerRecord) -> Result<Self, Problem> {
+        let now = Now::of(state, &record).await?;
+        let live = state.store.alias(record.id, LIVE).await?;
+        Ok(Self {
+            name: record.document.name,
+            task: record.document.task,
+            head_seq: record.head,
+            trained_seq: now.trained_seq,
+            live: live.map(|version| Live { version, trained_seq: None }),
+            training: now.training,
+            network: NetworkSummary::of(&now.network),
+            metrics: now.metrics,
+            created_at: record.created_at,
+        })
+    }
+}
+
+impl LearnerView {
+    /// Of this learner.
+    pub async fn of(state: &AppState, record: LearnerRecord) -> Result<Self, Problem> {
+        let now = Now::of(state, &record).await?;
+        let live = match state.store.alias(record.id, LIVE).await? {
+            Some(version) => {
+                let row = state.store.version(record.id, version).await?;
+                Some(Live { version, trained_seq: row.map(|row| row.trained_seq) })
+            }
+            None => None,
+        };
+        let document = record.document;
+        Ok(Self {
+            name: document.name,
+            task: document.task,
+            schema: document.schema,
+            head_seq: record.head,
+            trained_seq: now.trained_seq,
+            live,
+            training: TrainingView { summary: now.training, settings: document.training },
+            network: NetworkView { nodes: nodes(&now.network), summary: NetworkSummary::of(&now.network) },
+            policy: document.policy,
+            metrics: now.metrics,
+            revision: record.revision,
+            created_at: record.created_at,
+        })
+    }
+}
+
+/// Where a learner's trainer stands: by its own word, or by its checkpoint if it is not running here.
+struct Now {
+    trained_seq: Seq,
+    training: TrainingSummary,
+    network: Network,
+    metrics: LearnerMetrics,
+}
+
+impl Now {
+    async fn of(state: &AppState, record: &LearnerRecord) -> Result<Self, Problem> {
+        if let Some(status) = state.supervisor.status(record.id) {
+            return Ok(Self::by_status(&status));
+        }
+        let checkpoint = state.store.checkpoint(record.id).await?.ok_or_else(Problem::learner_not_found)?;
+        let idle = checkpoint.trained_seq == record.head;
+        Ok(Self {
+            trained_seq: checkpoint.trained_seq,
+            training: TrainingSummary {
+                state: if idle { TrainingState::Idle } else { TrainingState::Training },
+                steps: 0,
+            },
+            network: checkpoint.model.network,
+            metrics: LearnerMetrics::default(),
+        })
+    }
+
+    fn by_status(status: &TrainerStatus) -> Self {
+        Self {
+            trained_seq: status.trained_seq,
+            training: TrainingSummary { state: status.state, steps: status.steps },
+            network: (*status.network).clone(),
+            metrics: status.metrics.clone(),
+        }
+    }
+}
+
+fn nodes(network: &Network) -> Vec<NodeView> {
+    let view = |node: &crate::network::Node| NodeView {
+        id: node.id.clone(),
+        op: node.op.kind(),
+        inputs: node.inputs.clone(),
+        channels: network.shape(&node.id).map_or(0, crate::network::Shape::channels),
+    };
+    network.nodes().iter().map(view).collect()
+}

@@ -1,0 +1,43 @@
+//! `DELETE /v1/learners/{learner}`: a learner with all its examples and versions.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::path::PathValues;
+use super::problem::Problem;
+use super::query::Query;
+use super::state::AppState;
+use super::unbroken::unbroken;
+use crate::training::LearnerRecord;
+
+/// Deletes the learner.
+pub async fn handle(State(state): State<AppState>, path: PathValues, query: Query) -> Result<StatusCode, Problem> {
+    query.only(&[])?;
+    let record = path.learner(&state).await?;
+    unbroken(tokio::spawn(delete(state, record))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete(state: AppState, record: LearnerRecord) -> Result<(), Problem> {
+    // Nobody may be created under the name between the store's delete and the end of the rest.
+    let creating = state.directory.creating.clone();
+    let _turn = creating.lock().await;
+    state.supervisor.remove(record.id).await;
+    let deleted = match state.store.delete_learner(record.id).await {
+        Ok(deleted) => deleted,
+        Err(error) => {
+            // It is still there: its trainer goes on.
+            state.supervisor.notify(record.id);
+            return Err(error.into());
+        }
+    };
+    if !deleted {
+        return Err(Problem::learner_not_found());
+    }
+    let name = &record.document.name;
+    state.directory.remove(name);
+    state.predictor.forget(record.id);
+    state.metrics.remove_learner(name.as_str());
+    tracing::info!(learner = %name, "deleted a learner");
+    Ok(())
+}

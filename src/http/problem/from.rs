@@ -1,0 +1,125 @@
+//! From the errors of the rest of the crate to problems. What only the log may know stays in the log.
+
+use axum::BoxError;
+
+use super::{Kind, Problem};
+use crate::growth::Refusal;
+use crate::serving::PredictError;
+use crate::stream::decode::DecodeError;
+use crate::stream::writer::WriteError;
+use crate::stream::{AppendRefusal, StoreError};
+use crate::training::CreateError;
+use crate::training::supervisor::SupervisorError;
+
+impl Problem {
+    /// Something broke inside; `reason` goes to the log alone.
+    pub fn internal(reason: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%reason, "a request failed inside");
+        Self::new(Kind::Internal, "something broke inside the server; its log says more under this request id")
+    }
+
+    /// There is no learner of this name.
+    pub fn learner_not_found() -> Self {
+        Self::new(Kind::LearnerNotFound, "there is no learner of this name")
+    }
+
+    /// What the layers for load and time refuse.
+    pub fn from_layer(error: &BoxError) -> Self {
+        if error.is::<tower::load_shed::error::Overloaded>() {
+            Self::new(Kind::Overloaded, "the server answers as many requests as it takes at once")
+        } else if error.is::<tower::timeout::error::Elapsed>() {
+            Self::new(Kind::Timeout, "the request was given up; what it began may still be done")
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed a request");
+        match error {
+            StoreError::Damaged(_) => Self::internal(&"a stored row is damaged"),
+            StoreError::Unavailable(_) | StoreError::LeaseLost => {
+                Self::new(Kind::StorageUnavailable, "the database does not answer; try again")
+            }
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::QueueFull => Self::new(Kind::QueueFull, "too many examples are waiting to be written"),
+            WriteError::InProgress => {
+                Self::new(Kind::RequestInProgress, "a request under the same idempotency key is in progress")
+            }
+            WriteError::Stopping => Self::new(Kind::Stopping, "the server is stopping"),
+            WriteError::Refused(AppendRefusal::LearnerGone) => Self::learner_not_found(),
+            WriteError::Refused(AppendRefusal::KeyReused) => {
+                Self::new(Kind::KeyReused, "another body came under this idempotency key")
+            }
+            WriteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PredictError> for Problem {
+    fn from(error: PredictError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PredictError::QueueFull => Self::new(Kind::QueueFull, detail),
+            PredictError::Deadline => Self::new(Kind::Timeout, detail),
+            PredictError::UnknownVersion(_) => Self::new(Kind::VersionNotFound, detail),
+            PredictError::WeightsGone(_) => Self::new(Kind::WeightsGone, detail),
+            PredictError::Damaged(_) => Self::new(Kind::VersionDamaged, detail),
+            PredictError::NotLoaded => Self::new(Kind::NotReady, detail),
+            PredictError::Stopping => Self::new(Kind::Stopping, detail),
+            PredictError::Failed(_) => Self::internal(&detail),
+            PredictError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SupervisorError> for Problem {
+    fn from(error: SupervisorError) -> Self {
+        match error {
+            SupervisorError::Create(CreateError::Duplicate) => {
+                Self::new(Kind::LearnerExists, "there is a learner of this name").at("/name", "is taken")
+            }
+            SupervisorError::Create(CreateError::Store(error)) | SupervisorError::Store(error) => error.into(),
+            SupervisorError::Network(error) => {
+                Self::new(Kind::InvalidDocument, "the network cannot be built").at("/network", error.to_string())
+            }
+            SupervisorError::Device(error) => Self::internal(&error),
+            SupervisorError::Pool(error) => Self::internal(&error),
+            SupervisorError::Failed(reason) => Self::internal(&reason),
+        }
+    }
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Malformed(fault) => {
+                Self::new(Kind::MalformedBody, "the body is not well-formed").with_errors(vec![fault])
+            }
+            DecodeError::Invalid(faults) => {
+                Self::new(Kind::InvalidRows, "rows do not fit the learner; nothing was stored").with_errors(faults)
+            }
+            DecodeError::TooManyRows { limit } => {
+                Self::new(Kind::TooManyRows, format!("a request has at most {limit} rows"))
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let kind = if matches!(refusal, Refusal::UnknownNode { .. }) { Kind::UnknownNode } else { Kind::GrowthRefused };
+        match serde_json::to_value(&refusal) {
+            Ok(document) => Self::new(kind, refusal.to_string()).with_member("refusal", document),
+            Err(error) => Self::internal(&error),
+        }
+    }
+}

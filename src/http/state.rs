@@ -1,0 +1,106 @@
+//! What every action works with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::directory::Directory;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::serving::Predictor;
+use crate::stream::StoreError;
+use crate::stream::writer::Writer;
+use crate::training::{LearnerRecord, Store, Supervisor};
+
+/// Learners read from the store at a time.
+const PAGE: usize = 100;
+
+/// The parts of a running server. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The trainers.
+    pub supervisor: Supervisor,
+    /// Predictions.
+    pub predictor: Predictor,
+    /// The writer of examples.
+    pub writer: Writer,
+    /// All metrics.
+    pub metrics: Metrics,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The learners known here.
+    pub(super) directory: Directory,
+    readiness: Arc<Readiness>,
+}
+
+#[derive(Default)]
+struct Readiness {
+    loaded: AtomicBool,
+    stopping: AtomicBool,
+}
+
+/// The parts that do the work, for [`AppState::new`].
+pub struct Services {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The trainers.
+    pub supervisor: Supervisor,
+    /// Predictions.
+    pub predictor: Predictor,
+    /// The writer of examples.
+    pub writer: Writer,
+}
+
+impl AppState {
+    /// The state of a server that is not ready until [`AppState::load_learners`] has run.
+    pub fn new(services: Services, metrics: Metrics, config: Arc<Config>) -> Self {
+        let Services { store, supervisor, predictor, writer } = services;
+        let (directory, readiness) = Default::default();
+        Self { store, supervisor, predictor, writer, metrics, config, directory, readiness }
+    }
+
+    /// Takes up every learner of the store: its metrics, its place in the directory, its live version. From then on the
+    /// server is ready. A version that cannot be loaded is logged and keeps nobody else from being served.
+    pub async fn load_learners(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.learners(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.document.name.clone());
+            for record in page {
+                self.take_up(record).await;
+            }
+        }
+        self.readiness.loaded.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes up one learner.
+    pub(super) async fn take_up(&self, record: LearnerRecord) {
+        let name = record.document.name.clone();
+        self.metrics.add_learner(name.as_str());
+        let head = i64::try_from(record.head.0).unwrap_or(i64::MAX);
+        self.metrics.ingest.head_seq.with_label_values(&[name.as_str()]).set(head);
+        let learner = record.id;
+        self.directory.insert(record);
+        if let Err(error) = self.predictor.load_live(learner, &name).await {
+            tracing::error!(learner = %name, %error, "the learner cannot be served");
+        }
+    }
+
+    /// The server begins to stop: `/readyz` says so from now on.
+    pub fn begin_stop(&self) {
+        self.readiness.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the learners were loaded.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.readiness.loaded.load(Ordering::Acquire)
+    }
+
+    /// Whether the server is stopping.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.readiness.stopping.load(Ordering::Acquire)
+    }
+}

@@ -15,15 +15,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("policy", &["growth", "network"]),
     ("stream", &["config", "metrics", "network"]),
     ("registry", &["network", "growth", "stream"]),
-    (
-        "training",
-        &["compute", "network", "growth", "policy", "stream", "registry", "config", "metrics"],
-    ),
+    ("training", &["compute", "network", "growth", "policy", "stream", "registry", "config", "metrics"]),
     ("serving", &["compute", "network", "stream", "registry", "config", "metrics"]),
-    (
-        "store",
-        &["network", "growth", "policy", "stream", "registry", "training", "config", "metrics"],
-    ),
+    ("store", &["network", "growth", "policy", "stream", "registry", "training", "config", "metrics"]),
 ];
 
 /// The edges: they may import everything, and nothing may import them.

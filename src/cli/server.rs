@@ -11,18 +11,15 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::config::Config;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Services};
 use crate::metrics::Metrics;
 use crate::serving::Predictor;
 use crate::store::SqliteStore;
 use crate::stream::writer::Writer;
-use crate::training::{LearnerRecord, Store, Supervisor};
+use crate::training::{Store, Supervisor};
 
 /// How often what is past its time is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-
-/// Learners of one page when the server takes them up.
-const PAGE: usize = 200;
 
 /// A running server.
 pub struct Server {
@@ -40,7 +37,7 @@ impl Server {
     /// A store that cannot be opened, an address that cannot be listened on, a device that cannot be used.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let path = config.sqlite_path()?;
-        let store: Arc<dyn Store> = todo_store(
+        let store: Arc<dyn Store> = Arc::new(
             SqliteStore::open(&path).await.with_context(|| format!("opening the database {}", path.display()))?,
         );
         let address = (config.server.host.as_str(), config.server.port);
@@ -51,14 +48,6 @@ impl Server {
 
         let metrics = Metrics::new();
         let predictor = Predictor::start(store.clone(), &config.serving, metrics.serving.clone());
-        for learner in all_learners(store.as_ref()).await? {
-            let name = &learner.document.name;
-            metrics.add_learner(name.as_str());
-            metrics.ingest.head_seq.with_label_values(&[name.as_str()]).set(learner.head.0.cast_signed());
-            if let Err(error) = predictor.load_live(learner.id, name).await {
-                warn!(learner = %name, %error, "the live version cannot be loaded");
-            }
-        }
         let moved = predictor.clone();
         let supervisor = Supervisor::start(
             store.clone(),
@@ -76,7 +65,9 @@ impl Server {
         );
         let sweeper = tokio::spawn(sweep(store.clone(), config.storage.idempotency_days));
         let deadline = Duration::from_secs(config.server.stop_seconds);
-        let state = AppState { store, supervisor, predictor, writer, metrics, config: Arc::new(config) };
+        let services = Services { store, supervisor, predictor, writer };
+        let state = AppState::new(services, metrics, Arc::new(config));
+        state.load_learners().await.context("taking up the learners")?;
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
             // A dropped sender means the same as a sent stop.
@@ -123,18 +114,6 @@ pub async fn stop_signal() {
     }
 }
 
-async fn all_learners(store: &dyn Store) -> anyhow::Result<Vec<LearnerRecord>> {
-    let mut learners: Vec<LearnerRecord> = Vec::new();
-    loop {
-        let after = learners.last().map(|learner| learner.document.name.clone());
-        let page = store.learners(after.as_ref(), PAGE).await.context("reading the learners")?;
-        if page.is_empty() {
-            return Ok(learners);
-        }
-        learners.extend(page);
-    }
-}
-
 async fn sweep(store: Arc<dyn Store>, idempotency_days: u32) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     loop {
@@ -144,4 +123,3 @@ async fn sweep(store: Arc<dyn Store>, idempotency_days: u32) {
         }
     }
 }
-fn todo_store(_s: SqliteStore) -> Arc<dyn Store> { unimplemented!() }

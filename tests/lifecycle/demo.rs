@@ -18,7 +18,8 @@ fn the_demonstration_grows_by_policy_and_learns_the_digits() {
 
     let report: Value = serde_json::from_slice(&std::fs::read(&report).expect("written")).expect("JSON");
     let growths = report["growths"].as_array().expect("growths");
-    let by_policy = |op: &str| growths.iter().filter(|growth| growth["op"] == op && growth["trigger"] == "policy").count();
+    let by_policy =
+        |op: &str| growths.iter().filter(|growth| growth["op"] == op && growth["trigger"] == "policy").count();
     assert!(by_policy("wider") >= 2 && by_policy("deeper") >= 1, "{report:#}");
     for growth in growths {
         assert!(growth["max_rel_diff"].as_f64().expect("measured") <= 1e-5, "{growth:#}");

@@ -40,7 +40,8 @@ fn an_address_in_use_and_a_file_that_is_no_database_are_clear_errors() {
     assert!(text.contains(&port) && text.contains("in use"), "{text}");
 
     let file = folder.path().join("letter.txt");
-    std::fs::write(&file, "Dear database, this is a letter and not what you think it is. ".repeat(40)).expect("written");
+    std::fs::write(&file, "Dear database, this is a letter and not what you think it is. ".repeat(40))
+        .expect("written");
     let text = serve(&["--port", "0", "--database", &format!("sqlite:{}", file.display())]);
     assert!(text.contains("letter.txt") && text.contains("not a database"), "{text}");
 }

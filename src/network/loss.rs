@@ -108,8 +108,7 @@ mod tests {
         let targets = [1.0, 0.5, -2.0, 0.0, 3.0, 1.5];
         let entropy = |values: &[f32]| cross_entropy(&tensor(values, 3), &[2, 0]).unwrap();
         let squares = |values: &[f32]| squared_error(&tensor(values, 1), &targets).unwrap();
-        let losses: [&dyn Fn(&[f32]) -> Loss; 2] = [&entropy, &squares];
-        for loss in losses {
+        for loss in [&entropy as &dyn Fn(&[f32]) -> Loss, &squares] {
             let gradient = numbers(&loss(&logits).gradient);
             for at in 0..logits.len() {
                 let shifted = |by: f32| {

@@ -81,11 +81,7 @@ impl Trainer {
     pub fn conclude(&mut self, outcome: GateOutcome) -> Result<(), TrainingError> {
         if outcome.passed {
             self.progress.gate.refusals = 0;
-            return if self.progress.is_version && self.progress.parent == self.live {
-                Ok(())
-            } else {
-                self.publish()
-            };
+            return if self.progress.is_version && self.progress.parent == self.live { Ok(()) } else { self.publish() };
         }
         self.progress.gate.refusals += 1;
         tracing::info!(learner = %self.name, seq = self.trained_seq.0, refusals = self.progress.gate.refusals, reason = outcome.reason, "the gate refused");

@@ -101,11 +101,7 @@ pub(super) enum TurnEnd {
 impl Trainer {
     /// Moves the learner forward until a limit is reached or nothing is left to do; `show` gets a snapshot whenever there
     /// is something new to show.
-    pub fn turn(
-        &mut self,
-        limits: &TurnLimits<'_>,
-        show: &dyn Fn(TrainerStatus),
-    ) -> Result<TurnEnd, TrainingError> {
+    pub fn turn(&mut self, limits: &TurnLimits<'_>, show: &dyn Fn(TrainerStatus)) -> Result<TurnEnd, TrainingError> {
         self.look_around()?;
         loop {
             if limits.reached() {

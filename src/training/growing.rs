@@ -238,7 +238,6 @@ impl Trainer {
         metrics.growths.with_label_values(&[name, event.op.as_str(), event.trigger.as_str()]).inc();
         metrics.growth_seconds.observe(event.seconds);
         metrics.growth_max_rel_diff.with_label_values(&[name]).set(event.certificate.max_rel_diff);
-        self.show_network();
         tracing::info!(
             learner = name,
             op = event.op.as_str(),

@@ -33,11 +33,14 @@ mod residents;
 mod round;
 mod rows;
 pub mod settings;
+mod showing;
 pub mod status;
 pub mod step;
 mod steps;
 pub mod store;
 pub mod supervisor;
+#[cfg(test)]
+mod tests;
 mod trainer;
 pub mod trend;
 mod turn_loop;

@@ -70,6 +70,7 @@ impl Trainer {
             Ok::<_, TrainingError>((score(model, parameters)?, score(&live.model, &live.parameters)?))
         })?;
         self.progress.gate.measured(&candidate);
+        self.changed = true;
         let outcome = judge(&candidate, &live);
         let label = if outcome.passed { "passed" } else { "refused" };
         environment.metrics.gate.with_label_values(&[self.name.as_str(), label]).inc();
@@ -257,7 +258,6 @@ impl Trainer {
         self.progress.passes.reopen();
         self.pass_order = None;
         self.changed = true;
-        self.show_network();
         self.set_back_rate(reason);
         Ok(())
     }

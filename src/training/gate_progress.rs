@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::exact::Exact;
 use super::evaluation::Evaluation;
+use super::exact::Exact;
 use crate::registry::VersionMetrics;
 
 /// What the gate remembers.

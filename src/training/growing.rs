@@ -10,13 +10,13 @@ use super::encoded::EncodedRows;
 use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, TicketState, Trigger};
 use super::journal::{GrowthEvent, JournalEvent};
-use super::orders::{Adopted, Translated};
+use super::orders::Translated;
 use super::progress::Progress;
 use super::publish::{Snapshot, Visible};
 use super::store::{NewVersion, TicketOutcome};
 use super::trainer::Trainer;
 use crate::compute::random::{Purpose, Random};
-use crate::growth::{self, Certificate, GrowthError, GrowthOp, GrowthRequest, Plan, Probe, Refusal, State};
+use crate::growth::{self, Certificate, GrowthError, GrowthOp, Plan, Probe, Refusal, State};
 use crate::policy::Reason;
 use crate::registry::{Cause, Model, VersionId};
 use crate::stream::{Seq, StoredExample};
@@ -103,11 +103,7 @@ impl Trainer {
     }
 
     /// Does a growth in memory, beside the state.
-    fn attempt(
-        &mut self,
-        translated: Translated,
-        origin: &Origin,
-    ) -> Result<Result<Grown, Refusal>, TrainingError> {
+    fn attempt(&mut self, translated: Translated, origin: &Origin) -> Result<Result<Grown, Refusal>, TrainingError> {
         let started = Instant::now();
         let Some(request) = translated.request else {
             return Ok(Err(Refusal::Request { reason: "there is nothing to grow".into() }));
@@ -134,8 +130,7 @@ impl Trainer {
             Ok::<_, GrowthError>((grown, certificate))
         })?;
         if !certificate.preserved {
-            let refusal =
-                Refusal::NotPreserved { max_rel_diff: certificate.max_rel_diff, limit: certificate.limit };
+            let refusal = Refusal::NotPreserved { max_rel_diff: certificate.max_rel_diff, limit: certificate.limit };
             return Ok(Err(refusal));
         }
         let model = Model { network: plan.student.clone(), ..translated.model };
@@ -211,12 +206,8 @@ impl Trainer {
             refusal: None,
             failure: None,
         });
-        let visible = Visible {
-            versions,
-            live: goes_live.then_some(version),
-            journal,
-            tickets: tickets.into_iter().collect(),
-        };
+        let visible =
+            Visible { versions, live: goes_live.then_some(version), journal, tickets: tickets.into_iter().collect() };
         let took = self.commit(snapshot, digest, visible)?;
         self.model = grown.model;
         self.state = grown.state;
@@ -247,7 +238,6 @@ impl Trainer {
         metrics.growths.with_label_values(&[name, event.op.as_str(), event.trigger.as_str()]).inc();
         metrics.growth_seconds.observe(event.seconds);
         metrics.growth_max_rel_diff.with_label_values(&[name]).set(event.certificate.max_rel_diff);
-        self.show_network();
         tracing::info!(
             learner = name,
             op = event.op.as_str(),
@@ -286,11 +276,7 @@ impl Trainer {
     }
 
     /// Commits what became of an order that changed nothing.
-    fn answer(
-        &mut self,
-        origin: &Origin,
-        outcome: impl FnOnce(u64) -> TicketOutcome,
-    ) -> Result<(), TrainingError> {
+    fn answer(&mut self, origin: &Origin, outcome: impl FnOnce(u64) -> TicketOutcome) -> Result<(), TrainingError> {
         if origin.trigger == Trigger::Policy {
             // Asked again at once, the policy would want the same; its refractory period begins instead.
             self.progress.growth_ended();

@@ -122,7 +122,6 @@ impl Trainer {
             stride: 1,
             environment: environment.clone(),
         };
-        trainer.show_network();
         tracing::debug!(learner = %trainer.name, seq = trainer.trained_seq.0, replay = trainer.replay.len(), "trainer loaded");
         Ok(trainer)
     }

@@ -107,8 +107,7 @@ impl Trainer {
     /// What the policy would do, were it time.
     fn automatic(&self) -> Result<Translated, Refusal> {
         let signals = self.progress.signals(&self.model.network);
-        let Decision { grow, reasons } =
-            policy::decide_now(&self.progress.policy, &signals, &self.model.network);
+        let Decision { grow, reasons } = policy::decide_now(&self.progress.policy, &signals, &self.model.network);
         grow.map(|request| self.reshaped(request)).ok_or_else(|| {
             let against = reasons.iter().filter(|reason| !reason.holds).map(|reason| reason.detail.as_str());
             let details: Vec<&str> = against.collect();

@@ -70,6 +70,7 @@ impl Trainer {
             Ok::<_, TrainingError>((score(model, parameters)?, score(&live.model, &live.parameters)?))
         })?;
         self.progress.gate.measured(&candidate);
+        self.changed = true;
         let outcome = judge(&candidate, &live);
         let label = if outcome.passed { "passed" } else { "refused" };
         environment.metrics.gate.with_label_values(&[self.name.as_str(), label]).inc();
@@ -81,11 +82,7 @@ impl Trainer {
     pub fn conclude(&mut self, outcome: GateOutcome) -> Result<(), TrainingError> {
         if outcome.passed {
             self.progress.gate.refusals = 0;
-            return if self.progress.is_version && self.progress.parent == self.live {
-                Ok(())
-            } else {
-                self.publish()
-            };
+            return if self.progress.is_version && self.progress.parent == self.live { Ok(()) } else { self.publish() };
         }
         self.progress.gate.refusals += 1;
         tracing::info!(learner = %self.name, seq = self.trained_seq.0, refusals = self.progress.gate.refusals, reason = outcome.reason, "the gate refused");
@@ -261,7 +258,6 @@ impl Trainer {
         self.progress.passes.reopen();
         self.pass_order = None;
         self.changed = true;
-        self.show_network();
         self.set_back_rate(reason);
         Ok(())
     }

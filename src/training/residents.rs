@@ -30,11 +30,6 @@ impl Residents {
         self.lock().retain(|&other| other != learner);
     }
 
-    /// How many trainers are in memory.
-    pub fn count(&self) -> usize {
-        self.lock().len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, VecDeque<LearnerId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,7 +48,6 @@ mod tests {
         assert!(residents.touch(LearnerId(0)).is_empty());
         assert_eq!(residents.touch(LearnerId(100)), [LearnerId(1)]);
         residents.remove(LearnerId(1));
-        assert_eq!(residents.count(), MOST_RESIDENTS);
         assert!(residents.touch(LearnerId(2)).is_empty());
     }
 }

@@ -53,11 +53,7 @@ impl RowCache {
     }
 
     /// These rows, in the order asked for; a place may stand there more than once, and every place must exist.
-    pub fn fetch(
-        &mut self,
-        environment: &Environment,
-        seqs: &[Seq],
-    ) -> Result<Vec<Arc<StoredExample>>, TrainingError> {
+    pub fn fetch(&mut self, environment: &Environment, seqs: &[Seq]) -> Result<Vec<Arc<StoredExample>>, TrainingError> {
         let mut missing: Vec<Seq> = seqs.iter().copied().filter(|seq| !self.rows.contains_key(seq)).collect();
         missing.sort_unstable();
         missing.dedup();

@@ -67,9 +67,9 @@ impl Work {
         Self { position, kind, done: 0, total, start, loss: 0.0, rows: 0 }
     }
 
-    /// Rows learned, replay included, and their mean loss.
-    pub fn mean_loss(&self) -> Option<(u64, f64)> {
-        (self.rows > 0).then(|| (self.rows, self.loss / self.rows as f64))
+    /// The mean loss of the rows learned, replay included.
+    pub fn mean_loss(&self) -> Option<f64> {
+        (self.rows > 0).then(|| self.loss / self.rows as f64)
     }
 }
 
@@ -152,11 +152,8 @@ impl Trainer {
             }
             Ok::<_, TrainingError>(())
         })?;
-        self.stride = if started.elapsed() > STRIDE_TIME {
-            (self.stride / 2).max(1)
-        } else {
-            (self.stride * 2).min(MOST_STRIDE)
-        };
+        self.stride =
+            if started.elapsed() > STRIDE_TIME { (self.stride / 2).max(1) } else { (self.stride * 2).min(MOST_STRIDE) };
         Ok(done)
     }
 

@@ -19,6 +19,7 @@ use super::learner::{LearnerDocument, LearnerRecord};
 use super::learner_slot::LearnerSlot;
 use super::load::{Awake, dormant};
 use super::residents::Residents;
+use super::showing;
 use super::status::TrainerStatus;
 use super::store::{CreateError, Store};
 use super::turns::TurnQueue;
@@ -61,7 +62,7 @@ pub enum SupervisorError {
 /// The trainers of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Supervisor {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// What the threads share.
@@ -74,7 +75,7 @@ pub(super) struct Inner {
     /// Ends the tasks of the async runtime.
     ending: CancellationToken,
     learners: Mutex<BTreeMap<LearnerId, Arc<LearnerSlot>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Supervisor {
@@ -132,6 +133,8 @@ impl Supervisor {
         let (version, checkpoint) = creation::put_blobs(&*store, first).await?;
         let record = store.create_learner(&document, version, checkpoint).await?;
         self.inner.take_up(&record).await?;
+        // Rows may have come between the two.
+        self.inner.notify(record.id);
         Ok(record)
     }
 
@@ -203,6 +206,11 @@ impl Inner {
         lock(&self.learners).get(&learner).cloned()
     }
 
+    /// Forgets a learner that is no longer in the store.
+    pub fn forget(&self, learner: LearnerId) {
+        lock(&self.learners).remove(&learner);
+    }
+
     async fn take_up_all(&self) -> Result<(), SupervisorError> {
         let mut after = None;
         loop {
@@ -227,6 +235,7 @@ impl Inner {
                 return Ok(());
             }
         };
+        showing::show(&self.environment.metrics, name.as_str(), &dormant.status);
         let slot = LearnerSlot::new(record.id, name.clone(), dormant.status);
         lock(&self.learners).insert(record.id, Arc::new(slot));
         if dormant.awake == Awake::Yes {
@@ -238,7 +247,7 @@ impl Inner {
     /// Renews the leases of the trainers in memory, until the supervisor stops.
     async fn renew_leases(self: Arc<Self>) {
         let lasts = self.environment.lease();
-        let mut ticks = tokio::time::interval(Duration::from_secs(self.environment.config.lease_seconds.max(3)) / 3);
+        let mut ticks = tokio::time::interval(Duration::from_secs(self.environment.config.lease_seconds.max(1)) / 3);
         loop {
             tokio::select! {
                 () = self.ending.cancelled() => return,

@@ -82,8 +82,8 @@ impl TurnLimits<'_> {
         self.stop.iter().any(|stop| stop.load(Ordering::Relaxed))
     }
 
-    fn reached(&self) -> bool {
-        self.stopped() || Instant::now() >= self.until
+    fn over(&self) -> bool {
+        Instant::now() >= self.until
     }
 }
 
@@ -101,16 +101,15 @@ pub(super) enum TurnEnd {
 impl Trainer {
     /// Moves the learner forward until a limit is reached or nothing is left to do; `show` gets a snapshot whenever there
     /// is something new to show.
-    pub fn turn(
-        &mut self,
-        limits: &TurnLimits<'_>,
-        show: &dyn Fn(TrainerStatus),
-    ) -> Result<TurnEnd, TrainingError> {
+    pub fn turn(&mut self, limits: &TurnLimits<'_>, show: &dyn Fn(TrainerStatus)) -> Result<TurnEnd, TrainingError> {
         self.look_around()?;
+        // Every turn does something, however short it is, so that a learner comes to its end also among many.
+        let mut acted = false;
         loop {
-            if limits.reached() {
+            if limits.stopped() || (acted && limits.over()) {
                 return Ok(TurnEnd::More);
             }
+            acted = true;
             if let Some(mut work) = self.work.take() {
                 if self.advance(&mut work)? {
                     self.finish(work)?;
@@ -161,51 +160,12 @@ impl Trainer {
         if *self.shown != self.model.network {
             self.shown = Arc::new(self.model.network.clone());
         }
-        let metrics = self.progress.metrics();
-        self.show_metrics(&metrics);
         TrainerStatus {
             state,
             trained_seq: self.trained_seq,
             steps: self.state.optimizer.step,
             network: self.shown.clone(),
-            metrics,
+            metrics: self.progress.metrics(),
         }
     }
-
-    fn show_metrics(&self, measured: &super::status::LearnerMetrics) {
-        let metrics = &self.environment.metrics;
-        let name = self.name.as_str();
-        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        metrics.trained_seq.with_label_values(&[name]).set(whole(self.trained_seq.0));
-        let real = [
-            (&metrics.loss, measured.training_loss),
-            (&metrics.progressive_accuracy, measured.recent_accuracy),
-            (&metrics.holdout_loss, measured.holdout_loss),
-        ];
-        for (gauge, value) in real {
-            if let Some(value) = value {
-                gauge.with_label_values(&[name]).set(value);
-            }
-        }
-    }
-
-    /// Shows the network's size; called when a trainer is loaded and after every change of its network.
-    pub fn show_network(&self) {
-        let metrics = &self.environment.metrics;
-        let network = &self.model.network;
-        let name = self.name.as_str();
-        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        metrics.parameters.with_label_values(&[name]).set(whole(network.parameter_count()));
-        metrics.layers.with_label_values(&[name]).set(whole(network.layer_count() as u64));
-        metrics.set_widths(name, widths(network));
-    }
-}
-
-/// The nodes that can widen, with their channels: those that make channels, other than the output.
-fn widths(network: &Network) -> impl Iterator<Item = (&str, usize)> {
-    let inner = &network.nodes()[..network.nodes().len() - 1];
-    inner.iter().filter(|node| node.op.produces_channels()).map(|node| {
-        let channels = network.shape(&node.id).map_or(0, crate::network::Shape::channels);
-        (node.id.as_str(), channels)
-    })
 }

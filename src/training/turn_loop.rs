@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::error::TrainingError;
 use super::learner_slot::LearnerSlot;
+use super::showing;
 use super::supervisor::Inner;
 use super::trainer::{Trainer, TurnEnd, TurnLimits};
 
@@ -59,7 +60,10 @@ impl Inner {
             until: Instant::now() + Duration::from_millis(self.environment.config.turn_ms.max(1)),
             stop: [&self.stopping, &slot.removed],
         };
-        let end = trainer.turn(&limits, &|status| slot.show(status))?;
+        let end = trainer.turn(&limits, &|status| {
+            showing::show(&self.environment.metrics, slot.name.as_str(), &status);
+            slot.show(status);
+        })?;
         *resident = Some(trainer);
         Ok(end)
     }
@@ -73,6 +77,10 @@ impl Inner {
             let _ = self.environment.wait(self.environment.store.release_lease(fence));
         }
         if slot.removed.load(Ordering::Relaxed) {
+            return;
+        }
+        if matches!(error, TrainingError::Gone) {
+            self.forget(slot.learner);
             return;
         }
         if error.is_lease() {

@@ -71,10 +71,15 @@ impl TurnQueue {
         self.ended.notify_waiters();
     }
 
+    /// Is told of the end of every turn.
+    pub fn ended(&self) -> &Notify {
+        &self.ended
+    }
+
     /// Takes a learner out of the queue and waits until it is not its turn any more.
     pub async fn remove(&self, learner: LearnerId) {
         loop {
-            let ended = self.ended.notified();
+            let ended = self.ended().notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
             {

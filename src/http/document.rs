@@ -57,55 +57,104 @@ type Attempt<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
 
 /// Extends `pointer` towards the child of `value` that causes `error`.
 fn locate(value: &Value, error: &str, attempt: Attempt<'_>, pointer: &mut String, depth: usize) {
-    if depth == 0 {
+    if depth == 0 || is_missing_here(value, error, attempt) {
         return;
     }
-    let changes = |without: Value| attempt(&without).err().as_deref() != Some(error);
-    let child = match value {
-        Value::Object(members) if members.len() <= MAX_CHILDREN => {
-            let culprits: Vec<&String> = members
-                .keys()
-                .filter(|key| {
-                    let mut without = members.clone();
-                    without.remove(*key);
-                    changes(Value::Object(without))
-                })
-                .collect();
-            // Without its tag nothing of a tagged object can be read, whatever is wrong with the rest.
-            let culprit = culprits.iter().find(|key| key.as_str() != "kind").or(culprits.first());
-            culprit.map(|key| (escape(key), &members[*key], Step::Key((*key).clone())))
-        }
-        Value::Array(items) if items.len() <= MAX_CHILDREN => {
-            let culprit = (0..items.len()).find(|&index| {
-                let mut without = items.clone();
-                without.remove(index);
-                changes(Value::Array(without))
-            });
-            culprit.map(|index| (index.to_string(), &items[index], Step::Index(index)))
-        }
-        _ => None,
-    };
-    let Some((name, child, step)) = child else { return };
+    let Some(step) = culprit(value, error, attempt) else { return };
     pointer.push('/');
-    pointer.push_str(&name);
-    let below = |replacement: &Value| {
-        let mut whole = value.clone();
-        match &step {
-            Step::Key(key) => whole[key.as_str()] = replacement.clone(),
-            Step::Index(index) => whole[*index] = replacement.clone(),
+    let child = match &step {
+        Step::Key(key) => {
+            pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            &value[key.as_str()]
         }
-        attempt(&whole)
+        Step::Index(index) => {
+            pointer.push_str(&index.to_string());
+            &value[*index]
+        }
     };
+    let below = |replacement: &Value| attempt(&replaced(value, &step, replacement.clone()));
     locate(child, error, &below, pointer, depth - 1);
 }
 
+/// Whether the error is a missing key and this object is the one that misses it.
+fn is_missing_here(value: &Value, error: &str, attempt: Attempt<'_>) -> bool {
+    let key = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let (Some(key), Some(members)) = (key, value.as_object()) else { return false };
+    let with = replaced(value, &Step::Key(key.to_owned()), Value::Null);
+    let changes = |now: String| now != error && !now.starts_with("unknown field");
+    !members.contains_key(key) && attempt(&with).map_or_else(changes, |()| true)
+}
+
+/// The child that causes the error: first a scalar that the sentence quotes, so that another one changes the sentence;
+/// then one without which the error is another. A tag (`kind`) comes last: without it nothing beside it can be read.
+fn culprit(value: &Value, error: &str, attempt: Attempt<'_>) -> Option<Step> {
+    let children: Vec<(Step, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, child)| (Step::Key(key.clone()), child)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(index, child)| (Step::Index(index), child)).collect(),
+        _ => return None,
+    };
+    if children.len() > MAX_CHILDREN {
+        return None;
+    }
+    let changes = |changed: Value| attempt(&changed).err().as_deref() != Some(error);
+    let is_tag = |step: &Step| matches!(step, Step::Key(key) if key == "kind");
+    let quoted = |step: &Step, child: &Value| {
+        if is_tag(step) {
+            return child.as_str().is_some_and(|tag| error.starts_with(&format!("unknown variant `{tag}`")));
+        }
+        another(child).is_some_and(|other| changes(replaced(value, step, other)))
+    };
+    let needed = |step: &Step| changes(without(value, step));
+    let is_container = |child: &Value| child.is_object() || child.is_array();
+    let rounds: [&dyn Fn(&Step, &Value) -> bool; 4] = [
+        &quoted,
+        &|step, child| is_container(child) && needed(step),
+        &|step, _| !is_tag(step) && needed(step),
+        &|step, _| is_tag(step) && needed(step),
+    ];
+    let found = rounds.iter().find_map(|round| children.iter().find(|(step, child)| round(step, child)));
+    found.map(|(step, _)| step.clone())
+}
+
+/// Another scalar of the same kind, as good or as bad as this one in all likelihood.
+fn another(scalar: &Value) -> Option<Value> {
+    match scalar {
+        Value::Null => Some(Value::Bool(true)),
+        Value::Bool(bit) => Some(Value::Bool(!bit)),
+        Value::String(text) => Some(Value::String(format!("{text}0"))),
+        Value::Number(number) => {
+            let whole = number
+                .as_i64()
+                .map(|number| if number < 0 { number.saturating_sub(1) } else { number.saturating_add(1) });
+            whole.map(Value::from).or_else(|| number.as_f64().map(|number| Value::from(number * 1.5)))
+        }
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn replaced(value: &Value, step: &Step, child: Value) -> Value {
+    let mut value = value.clone();
+    match step {
+        Step::Key(key) => value[key.as_str()] = child,
+        Step::Index(index) => value[*index] = child,
+    }
+    value
+}
+
+fn without(value: &Value, step: &Step) -> Value {
+    let mut value = value.clone();
+    match (&mut value, step) {
+        (Value::Object(members), Step::Key(key)) => drop(members.remove(key)),
+        (Value::Array(items), Step::Index(index)) => drop(items.remove(*index)),
+        _ => {}
+    }
+    value
+}
+
+#[derive(Clone)]
 enum Step {
     Key(String),
     Index(usize),
-}
-
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// serde's sentence without the value that it quotes.
@@ -193,6 +242,12 @@ mod tests {
         let (pointer, detail) = fault(&document).await;
         assert_eq!(pointer, "");
         assert!(detail.contains("task"), "{detail}");
+
+        let mut document = learner();
+        document["schema"]["features"][1].as_object_mut().unwrap().remove("size");
+        let (pointer, detail) = fault(&document).await;
+        assert_eq!(pointer, "/schema/features/1");
+        assert!(detail.contains("size"), "{detail}");
     }
 
     #[test]

@@ -21,7 +21,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use super::problem::{Kind, Problem, REQUEST_ID};
-use super::state::AppState;
 use crate::config::LimitsConfig;
 use crate::metrics::HttpMetrics;
 
@@ -44,7 +43,7 @@ const DRAINED: usize = 4;
 const PERMIT_BYTES: usize = 1024;
 
 /// The layers of everything but probes and metrics: load, time and body limits.
-pub fn limited(router: Router<AppState>, limits: &LimitsConfig) -> Router<AppState> {
+pub fn limited<S: Clone + Send + Sync + 'static>(router: Router<S>, limits: &LimitsConfig) -> Router<S> {
     let bodies = Bodies {
         limit: limits.body_bytes,
         memory: Arc::new(Semaphore::new(1 + limits.body_bytes.saturating_mul(BODIES_IN_MEMORY) / PERMIT_BYTES)),
@@ -61,7 +60,7 @@ pub fn limited(router: Router<AppState>, limits: &LimitsConfig) -> Router<AppSta
 }
 
 /// The layers of everything.
-pub fn observed(router: Router<AppState>, metrics: &HttpMetrics) -> Router<AppState> {
+pub fn observed<S: Clone + Send + Sync + 'static>(router: Router<S>, metrics: &HttpMetrics) -> Router<S> {
     router.layer(
         ServiceBuilder::new()
             .layer(from_fn(identified))
@@ -212,3 +211,6 @@ async fn drain(mut body: Body, limit: usize) {
 fn too_large(limit: usize) -> Problem {
     Problem::new(Kind::BodyTooLarge, format!("a body has at most {limit} bytes"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,3 +104,27 @@ impl Op for AvgPool {
         self.window().pool_cost(&inputs[0])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Trial, images};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn both_passes_agree_with_the_reference(
+            (shape, rows) in images(),
+            kernel in prop::array::uniform2(1usize..4),
+            stride in prop::array::uniform2(1usize..4),
+            seed: u64,
+        ) {
+            let op = AvgPool { kernel, stride };
+            prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
+            Trial::training(op, &[shape], rows, seed).check();
+        }
+    }
+}

@@ -259,3 +259,66 @@ fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
 fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
     sites.reshape((rows, plane.0, plane.1, sites.dim(1)?))?.permute((0, 3, 1, 2))?.contiguous()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::op::Mode;
+    use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
+
+    prop_compose! {
+        fn convolutions()(
+            out in 1usize..4,
+            kernel in prop::array::uniform2(1usize..5),
+            stride in prop::array::uniform2(1usize..4),
+            padding in prop::array::uniform2(0usize..4),
+            dilation in prop::array::uniform2(1usize..4),
+        ) -> Conv2d {
+            let most = |axis: usize| (kernel[axis] - 1) * dilation[axis];
+            let padding = [padding[0].min(most(0)), padding[1].min(most(1))];
+            Conv2d { out, kernel, stride, padding, dilation }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in images(), op in convolutions(), seed: u64) {
+            prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
+            Trial::training(op, &[shape], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn a_batch_in_several_parts_is_the_same_as_its_rows_one_by_one() {
+        let op = Conv2d::same(2, [3, 3]);
+        let columns = op.columns((9, 8, 100, 101)).unwrap();
+        let parts: Vec<(usize, usize)> = columns.parts(9).collect();
+        assert_eq!(parts, [(0, 5), (5, 4)]);
+        let values = |count: usize| -> Vec<f64> { (0..count).map(|at| (at * 31 % 101) as f64 / 64.0).collect() };
+        let batch = tensor(&values(9 * 8 * 100 * 101), &[9, 8, 100, 101], Layout::Contiguous);
+        let weight = tensor(&values(2 * 8 * 9), &[2, 8, 3, 3], Layout::Contiguous);
+        let bias = tensor(&[0.5, -0.5], &[2], Layout::Contiguous);
+        let run = |batch: &Tensor| numbers(&forward(&op, &[batch], &[&weight, &bias], Mode::Evaluate).output);
+        let single: Vec<f64> = (0..9).flat_map(|row| run(&batch.narrow(0, row, 1).unwrap())).collect();
+        assert!(run(&batch).iter().zip(&single).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
+
+    #[test]
+    fn same_keeps_the_plane_and_larger_kernels_than_it_are_refused() {
+        let plane = Shape::image(3, 5, 4);
+        assert_eq!(Conv2d::same(7, [3, 5]).output_shape(std::slice::from_ref(&plane)), Ok(Shape::image(7, 5, 4)));
+        let large = Conv2d { padding: [0, 0], ..Conv2d::same(7, [3, 5]) };
+        assert!(large.output_shape(&[plane]).unwrap_err().contains("larger"));
+        assert!(Conv2d::same(7, [3, 3]).output_shape(&[Shape::flat(9)]).is_err());
+        assert!(Conv2d::same(0, [3, 3]).output_shape(&[Shape::image(1, 3, 3)]).is_err());
+    }
+
+    #[test]
+    fn the_cost_counts_a_multiply_add_as_two() {
+        assert_eq!(Conv2d::same(7, [3, 3]).cost(&[Shape::image(2, 5, 4)]).flops, 7 * 20 * (2 * 2 * 9 + 1));
+    }
+}

@@ -112,3 +112,68 @@ impl Op for MaxPool {
         self.window().pool_cost(&inputs[0])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn both_passes_agree_with_the_reference(
+            (shape, rows) in images(),
+            kernel in prop::array::uniform2(1usize..4),
+            stride in prop::array::uniform2(1usize..4),
+            seed: u64,
+        ) {
+            let op = MaxPool { kernel, stride };
+            prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
+            Trial::training(op, &[shape], rows, seed).check();
+        }
+    }
+
+    fn gradient(op: &MaxPool, values: &[f64], dims: &[usize]) -> Vec<f64> {
+        let batch = tensor(values, dims, Layout::Contiguous);
+        let forward = forward(op, &[&batch], &[], Mode::Train { seed: 1, step: 1 });
+        let gradient = forward.output.ones_like().unwrap();
+        let input = BackwardInput {
+            inputs: &[&batch],
+            parameters: &[],
+            output: &forward.output,
+            saved: &forward.saved,
+            gradient: &gradient,
+            needed: &[true],
+        };
+        numbers(op.backward(input).unwrap().inputs[0].as_ref().unwrap())
+    }
+
+    #[test]
+    fn the_whole_gradient_goes_to_the_first_maximum() {
+        let op = MaxPool { kernel: [2, 2], stride: [2, 2] };
+        assert_eq!(gradient(&op, &[1.0, 2.0, 3.0, 4.0], &[1, 1, 2, 2]), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(gradient(&op, &[1.0, 2.0, 2.0, 2.0], &[1, 1, 2, 2]), [0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn overlapping_windows_add_their_gradients_and_left_over_rows_get_none() {
+        let overlapping = MaxPool { kernel: [1, 2], stride: [1, 1] };
+        assert_eq!(gradient(&overlapping, &[1.0, 3.0, 2.0], &[1, 1, 1, 3]), [0.0, 2.0, 0.0]);
+        let odd = MaxPool { kernel: [2, 2], stride: [2, 2] };
+        let rising: Vec<f64> = (0..25).map(f64::from).collect();
+        let places: Vec<usize> = vec![6, 8, 16, 18];
+        let expected: Vec<f64> = (0..25).map(|at| if places.contains(&at) { 1.0 } else { 0.0 }).collect();
+        assert_eq!(gradient(&odd, &rising, &[1, 1, 5, 5]), expected);
+    }
+
+    #[test]
+    fn a_window_larger_than_the_plane_and_a_flat_row_are_refused() {
+        let op = MaxPool { kernel: [3, 2], stride: [1, 1] };
+        assert_eq!(op.output_shape(&[Shape::image(2, 3, 2)]), Ok(Shape::image(2, 1, 1)));
+        assert!(op.output_shape(&[Shape::image(2, 2, 9)]).is_err());
+        assert!(op.output_shape(&[Shape::flat(9)]).is_err());
+    }
+}

@@ -80,3 +80,45 @@ impl Op for Relu {
         Cost { flops: inputs[0].elements() as u64 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::op::Mode;
+    use crate::network::ops::tests::{Layout, Trial, batches, forward, numbers, tensor};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in batches(), seed: u64) {
+            Trial::training(Relu, &[shape], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_0_at_exactly_0() {
+        let batch = tensor(&[-1.0, 0.0, -0.0, 2.0], &[1, 4], Layout::Contiguous);
+        let output = forward(&Relu, &[&batch], &[], Mode::Evaluate).output;
+        let gradient = batch.ones_like().unwrap();
+        let input = BackwardInput {
+            inputs: &[&batch],
+            parameters: &[],
+            output: &output,
+            saved: &[],
+            gradient: &gradient,
+            needed: &[true],
+        };
+        let backward = Relu.backward(input).unwrap();
+        assert_eq!(numbers(backward.inputs[0].as_ref().unwrap()), [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn not_a_number_stays_visible() {
+        let batch = tensor(&[f64::NAN, 1.0], &[1, 2], Layout::Contiguous);
+        let output = numbers(&forward(&Relu, &[&batch], &[], Mode::Evaluate).output);
+        assert!(output[0].is_nan() && output[1] == 1.0);
+    }
+}

@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use super::document::{Fields, pair, written};
 use super::single_image;
-use super::window::{Window, planes_first, planes_last};
+use super::window::{Window, planes_of};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -73,23 +72,22 @@ impl Op for MaxPool {
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
         let (rows, channels, height, width) = input.inputs[0].dims4()?;
-        let plane = (height, width);
         let window = self.window();
-        let positions = window.positions_by_tap(plane, input.inputs[0].device())?;
-        let planes = planes_last(input.inputs[0])?;
+        let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
+        let positions = window.positions_by_tap((height, width), input.inputs[0].device())?;
+        let planes = planes_of(input.inputs[0])?;
         let training = matches!(input.mode, Mode::Train { .. });
-        let mut best = planes.index_select(&positions[0], 0)?;
-        let mut chosen = positions[0].unsqueeze(1)?.broadcast_as(best.shape())?.contiguous()?;
+        let mut best = planes.index_select(&positions[0], 1)?;
+        let mut chosen = positions[0].broadcast_as(best.shape())?.contiguous()?;
         for position in &positions[1..] {
-            let value = planes.index_select(position, 0)?;
+            let value = planes.index_select(position, 1)?;
             let larger = value.gt(&best)?;
             best = larger.where_cond(&value, &best)?;
             if training {
-                chosen = larger.where_cond(&position.unsqueeze(1)?.broadcast_as(best.shape())?, &chosen)?;
+                chosen = larger.where_cond(&position.broadcast_as(best.shape())?, &chosen)?;
             }
         }
-        let (out_height, out_width) = window.output_plane(plane).map_err(candle_core::Error::msg)?;
-        let output = planes_first(&best, (rows, channels, out_height, out_width))?;
+        let output = best.reshape((rows, channels, outputs.0, outputs.1))?;
         Ok(Forward { output, saved: if training { vec![chosen] } else { Vec::new() }, statistics: Vec::new() })
     }
 
@@ -97,10 +95,9 @@ impl Op for MaxPool {
         if !input.needed[0] {
             return Ok(Backward { inputs: vec![None], parameters: Vec::new() });
         }
-        let dims = input.inputs[0].dims4()?;
-        let gradient = planes_last(input.gradient)?;
-        let zeros = Tensor::zeros((dims.2 * dims.3, dims.0 * dims.1), gradient.dtype(), gradient.device())?;
-        let by_input = planes_first(&zeros.scatter_add(&input.saved[0], &gradient, 0)?, dims)?;
+        let gradient = planes_of(input.gradient)?;
+        let sums = planes_of(&input.inputs[0].zeros_like()?)?.scatter_add(&input.saved[0], &gradient, 1)?;
+        let by_input = sums.reshape(input.inputs[0].dims())?;
         Ok(Backward { inputs: vec![Some(by_input)], parameters: Vec::new() })
     }
 

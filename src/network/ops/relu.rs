@@ -61,7 +61,8 @@ impl Op for Relu {
     }
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
-        Ok(Forward::plain(input.inputs[0].relu()?))
+        // Unlike candle's `relu`, this maximum leaves NaN as it is: a fault stays visible to whoever looks for it.
+        Ok(Forward::plain(input.inputs[0].maximum(0.0f32)?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
@@ -72,7 +73,7 @@ impl Op for Relu {
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
         let batch = input.inputs[0];
-        let values = batch.values.iter().map(|x| x.max(0.0)).collect();
+        let values = batch.values.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
         ReferenceBatch { rows: batch.rows, shape: batch.shape.clone(), values }
     }
 

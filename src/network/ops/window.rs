@@ -116,13 +116,8 @@ pub(super) fn grid((height, width): (usize, usize)) -> impl Iterator<Item = (usi
     (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
 
-/// `[rows, channels, height, width]` as `[height * width, rows * channels]`, so that a position is one run of memory.
-pub(super) fn planes_last(images: &Tensor) -> candle_core::Result<Tensor> {
+/// `[rows, channels, height, width]` as `[rows * channels, height * width]`: what a pool runs over.
+pub(super) fn planes_of(images: &Tensor) -> candle_core::Result<Tensor> {
     let (rows, channels, height, width) = images.dims4()?;
-    images.reshape((rows * channels, height * width))?.t()?.contiguous()
-}
-
-/// The way back from [`planes_last`].
-pub(super) fn planes_first(planes: &Tensor, dims: (usize, usize, usize, usize)) -> candle_core::Result<Tensor> {
-    planes.t()?.contiguous()?.reshape(dims)
+    images.reshape((rows * channels, height * width))?.contiguous()
 }

@@ -94,8 +94,6 @@ mod tests {
     use crate::network::ops::tests::{Trial, batches};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
-
         #[test]
         fn both_passes_agree_with_the_reference((shape, rows) in batches(), count in 2usize..5, seed: u64) {
             Trial::training(Add, &vec![shape; count], rows, seed).check();

@@ -113,8 +113,6 @@ mod tests {
     use crate::network::ops::tests::{Trial, images};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-
         #[test]
         fn both_passes_agree_with_the_reference(
             (shape, rows) in images(),

@@ -227,8 +227,6 @@ mod tests {
     const TRAIN: Mode = Mode::Train { seed: 1, step: 1 };
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-
         #[test]
         fn both_passes_agree_with_the_reference((shape, rows) in batches(), epsilon in 1e-3..0.1, seed: u64) {
             Trial::training(BatchNorm { epsilon, momentum: 0.1 }, &[shape], rows, seed).check();

@@ -122,8 +122,6 @@ mod tests {
     use crate::network::ops::tests::{Layout, Trial, batches, numbers, tensor};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-
         #[test]
         fn both_passes_agree_with_the_reference((shape, rows) in batches(), probability in 0.0..0.95, seed: u64) {
             Trial::training(Dropout { probability }, &[shape], rows, seed).check();

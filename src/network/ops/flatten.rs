@@ -79,8 +79,6 @@ mod tests {
     use crate::network::ops::tests::{Trial, batches};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
-
         #[test]
         fn both_passes_agree_with_the_reference((shape, rows) in batches(), seed: u64) {
             Trial::training(Flatten, &[shape], rows, seed).check();

@@ -88,8 +88,6 @@ mod tests {
     use crate::network::ops::tests::{Trial, images};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
-
         #[test]
         fn both_passes_agree_with_the_reference((shape, rows) in images(), seed: u64) {
             Trial::training(GlobalAvgPool, &[shape], rows, seed).check();

@@ -125,8 +125,6 @@ mod tests {
     use crate::network::ops::tests::Trial;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-
         #[test]
         fn both_passes_agree_with_the_reference(out in 1usize..20, wide in 1usize..20, rows in 1usize..8, seed: u64) {
             Trial::training(Linear { out }, &[Shape::flat(wide)], rows, seed).check();

@@ -118,8 +118,6 @@ mod tests {
     use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-
         #[test]
         fn both_passes_agree_with_the_reference(
             (shape, rows) in images(),

@@ -91,8 +91,6 @@ mod tests {
     use crate::network::ops::tests::{Layout, Trial, batches, forward, numbers, tensor};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-
         #[test]
         fn both_passes_agree_with_the_reference((shape, rows) in batches(), seed: u64) {
             Trial::training(Relu, &[shape], rows, seed).check();

@@ -206,13 +206,13 @@ pub(super) fn forward(op: &impl Op, inputs: &[&Tensor], parameters: &[&Tensor], 
     op.forward(ForwardInput { inputs, parameters, mode, node: "node" }).unwrap()
 }
 
-/// Images of one channel: a shape with random sides and how many rows, none of which divides the others.
+/// Images with random sides, and how many rows of them.
 pub(super) fn images() -> impl Strategy<Value = (Shape, usize)> {
     (1usize..4, 1usize..8, 1usize..8, 1usize..4)
         .prop_map(|(channels, height, width, rows)| (Shape::image(channels, height, width), rows))
 }
 
-/// Flat rows and images.
+/// Flat rows and images, and how many of them.
 pub(super) fn batches() -> impl Strategy<Value = (Shape, usize)> {
     prop_oneof![images(), (1usize..20, 1usize..8).prop_map(|(features, rows)| (Shape::flat(features), rows))]
 }

@@ -85,3 +85,28 @@ impl Op for Add {
         Cost { flops: (inputs.len() as u64 - 1) * inputs[0].elements() as u64 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Trial, batches};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in batches(), count in 2usize..5, seed: u64) {
+            Trial::training(Add, &vec![shape; count], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn inputs_that_are_fewer_than_two_or_differ_are_refused() {
+        let (flat, image) = (Shape::flat(4), Shape::image(1, 2, 2));
+        assert!(Add.output_shape(&[]).is_err());
+        assert!(Add.output_shape(std::slice::from_ref(&flat)).is_err());
+        assert!(Add.output_shape(&[flat.clone(), image]).is_err());
+        assert!(Add.output_shape(&[flat.clone(), flat.clone(), Shape::flat(5)]).is_err());
+        assert_eq!(Add.output_shape(&[flat.clone(), flat.clone()]), Ok(flat));
+    }
+}

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use super::document::{Fields, pair, written};
 use super::single_image;
-use super::window::{Window, planes_first, planes_last};
+use super::window::{Window, planes_of};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -70,29 +69,30 @@ impl Op for AvgPool {
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
         let (rows, channels, height, width) = input.inputs[0].dims4()?;
         let window = self.window();
+        let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
         let positions = window.positions_by_tap((height, width), input.inputs[0].device())?;
-        let planes = planes_last(input.inputs[0])?;
-        let mut sum = planes.index_select(&positions[0], 0)?;
+        let planes = planes_of(input.inputs[0])?;
+        let mut sum = planes.index_select(&positions[0], 1)?;
         for position in &positions[1..] {
-            sum = (sum + planes.index_select(position, 0)?)?;
+            sum = (sum + planes.index_select(position, 1)?)?;
         }
         let mean = (sum / window.taps() as f64)?;
-        let (out_height, out_width) = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
-        Ok(Forward::plain(planes_first(&mean, (rows, channels, out_height, out_width))?))
+        Ok(Forward::plain(mean.reshape((rows, channels, outputs.0, outputs.1))?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         if !input.needed[0] {
             return Ok(Backward { inputs: vec![None], parameters: Vec::new() });
         }
-        let dims = input.inputs[0].dims4()?;
+        let (_, _, height, width) = input.inputs[0].dims4()?;
         let window = self.window();
-        let share = (planes_last(input.gradient)? / window.taps() as f64)?;
-        let mut sum = Tensor::zeros((dims.2 * dims.3, dims.0 * dims.1), share.dtype(), share.device())?;
-        for position in window.positions_by_tap((dims.2, dims.3), share.device())? {
-            sum = sum.index_add(&position, &share, 0)?;
+        let share = (planes_of(input.gradient)? / window.taps() as f64)?;
+        let sums = planes_of(&input.inputs[0].zeros_like()?)?;
+        for position in window.positions_by_tap((height, width), share.device())? {
+            sums.scatter_add_set(&position.broadcast_as(share.shape())?.contiguous()?, &share, 1)?;
         }
-        Ok(Backward { inputs: vec![Some(planes_first(&sum, dims)?)], parameters: Vec::new() })
+        let by_input = sums.reshape(input.inputs[0].dims())?;
+        Ok(Backward { inputs: vec![Some(by_input)], parameters: Vec::new() })
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
@@ -102,5 +102,27 @@ impl Op for AvgPool {
 
     fn cost(&self, inputs: &[Shape]) -> Cost {
         self.window().pool_cost(&inputs[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Trial, images};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference(
+            (shape, rows) in images(),
+            kernel in prop::array::uniform2(1usize..4),
+            stride in prop::array::uniform2(1usize..4),
+            seed: u64,
+        ) {
+            let op = AvgPool { kernel, stride };
+            prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
+            Trial::training(op, &[shape], rows, seed).check();
+        }
     }
 }

@@ -216,3 +216,59 @@ fn rows_first(by_channel: &Tensor, dims: &[usize]) -> candle_core::Result<Tensor
     swapped.swap(0, 1);
     by_channel.reshape(swapped)?.transpose(0, 1)?.contiguous()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Layout, Trial, batches, forward, numbers, tensor};
+
+    const TRAIN: Mode = Mode::Train { seed: 1, step: 1 };
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in batches(), epsilon in 1e-3..0.1, seed: u64) {
+            Trial::training(BatchNorm { epsilon, momentum: 0.1 }, &[shape], rows, seed).check();
+        }
+    }
+
+    fn run(op: &BatchNorm, values: &[f64], dims: &[usize], mode: Mode) -> Forward {
+        let one = |value: f64| tensor(&vec![value; dims[1]], &[dims[1]], Layout::Contiguous);
+        let (scale, shift, mean, variance) = (one(2.0), one(1.0), one(10.0), one(4.0));
+        forward(op, &[&tensor(values, dims, Layout::Contiguous)], &[&scale, &shift, &mean, &variance], mode)
+    }
+
+    #[test]
+    fn running_statistics_move_towards_the_mean_and_the_unbiased_variance() {
+        let op = BatchNorm { epsilon: 1e-5, momentum: 0.25 };
+        // One channel, two rows of two positions: mean 4, variance 20 / 3 unbiased.
+        let statistics = run(&op, &[1.0, 3.0, 5.0, 7.0], &[2, 1, 1, 2], TRAIN).statistics;
+        assert_eq!((statistics[0].0, statistics[1].0), ("running_mean", "running_variance"));
+        assert!((numbers(&statistics[0].1)[0] - (0.75 * 10.0 + 0.25 * 4.0)).abs() < 1e-5);
+        assert!((numbers(&statistics[1].1)[0] - (0.75 * 4.0 + 0.25 * 20.0 / 3.0)).abs() < 1e-5);
+        assert!(run(&op, &[1.0, 3.0], &[2, 1], Mode::Evaluate).statistics.is_empty());
+    }
+
+    #[test]
+    fn one_value_a_channel_is_normalised_by_the_running_statistics_and_leaves_them() {
+        let op = BatchNorm::default();
+        let forward = run(&op, &[12.0, 6.0], &[1, 2], TRAIN);
+        assert!(forward.statistics.is_empty());
+        let output = numbers(&forward.output);
+        assert!((output[0] - 3.0).abs() < 1e-4 && (output[1] + 3.0).abs() < 1e-4, "{output:?}");
+    }
+
+    #[test]
+    fn a_channel_that_never_varies_stays_finite() {
+        let output = numbers(&run(&BatchNorm::default(), &[7.0; 6], &[3, 2], TRAIN).output);
+        assert_eq!(output, [1.0; 6]);
+    }
+
+    #[test]
+    fn a_large_offset_costs_no_precision() {
+        let values: Vec<f64> = (0..64).map(|at| 10_000.0 + f64::from(at % 2)).collect();
+        let output = numbers(&run(&BatchNorm::default(), &values, &[64, 1], TRAIN).output);
+        assert!(output.iter().zip(&values).all(|(y, x)| (y - (1.0 + 2.0 * (2.0 * (x - 10_000.0) - 1.0))).abs() < 1e-3));
+    }
+}

@@ -21,6 +21,9 @@ use crate::network::shape::Shape;
 /// How many elements the columns of one pass may have, if one row does not already have more: 16 MiB.
 const COLUMN_ELEMENTS: usize = 1 << 22;
 
+/// The most elements that the columns of one row may have: 1 GiB.
+const MAX_COLUMN_ELEMENTS: usize = 1 << 28;
+
 /// A convolution: `weight` [out, in, kernel height, kernel width] and `bias` [out]. Pairs are height and width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conv2d {
@@ -97,8 +100,11 @@ impl Op for Conv2d {
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         self.check()?;
-        let (_, height, width) = single_image(inputs)?;
+        let (channels, height, width) = single_image(inputs)?;
         let (height, width) = self.window().output_plane((height, width))?;
+        if channels.saturating_mul(height * width * self.window().taps()) > MAX_COLUMN_ELEMENTS {
+            return Err(format!("its kernels see more than {MAX_COLUMN_ELEMENTS} numbers of one row together"));
+        }
         Ok(Shape::image(self.out, height, width))
     }
 
@@ -239,13 +245,17 @@ impl Columns {
     fn positions(&self, rows: usize, device: &Device) -> candle_core::Result<Tensor> {
         let sites = self.plane.0 * self.plane.1;
         let kernel = (self.window.kernel[0], self.window.kernel[1]);
-        let one: Vec<Option<usize>> = grid(self.outputs)
-            .flat_map(|output| grid(kernel).map(move |tap| (tap, output)))
-            .map(|(tap, output)| self.window.input_position(tap, output, self.plane))
-            .collect();
-        let site = |row: usize, position: &Option<usize>| position.map_or(rows * sites, |at| row * sites + at) as u32;
-        let all: Vec<u32> = (0..rows).flat_map(|row| one.iter().map(move |position| site(row, position))).collect();
-        Tensor::new(all, device)
+        let taps = grid(self.outputs).flat_map(|output| grid(kernel).map(move |tap| (tap, output)));
+        // Below 2^32: `parts` bounds the sites of several rows, and a network's limits those of one.
+        let one: Vec<Option<u32>> =
+            taps.map(|(tap, output)| self.window.input_position(tap, output, self.plane).map(|at| at as u32)).collect();
+        let mut all = Vec::with_capacity(rows * one.len());
+        for row in 0..rows {
+            let start = (row * sites) as u32;
+            all.extend(one.iter().map(|position| position.map_or((rows * sites) as u32, |at| start + at)));
+        }
+        let count = all.len();
+        Tensor::from_vec(all, count, device)
     }
 }
 
@@ -258,4 +268,73 @@ fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
 /// The way back from [`sites_of`].
 fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
     sites.reshape((rows, plane.0, plane.1, sites.dim(1)?))?.permute((0, 3, 1, 2))?.contiguous()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::op::Mode;
+    use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
+
+    prop_compose! {
+        fn convolutions()(
+            out in 1usize..4,
+            kernel in prop::array::uniform2(1usize..5),
+            stride in prop::array::uniform2(1usize..4),
+            padding in prop::array::uniform2(0usize..4),
+            dilation in prop::array::uniform2(1usize..4),
+        ) -> Conv2d {
+            let most = |axis: usize| (kernel[axis] - 1) * dilation[axis];
+            let padding = [padding[0].min(most(0)), padding[1].min(most(1))];
+            Conv2d { out, kernel, stride, padding, dilation }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in images(), op in convolutions(), seed: u64) {
+            prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
+            Trial::training(op, &[shape], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn a_batch_in_several_parts_is_the_same_as_its_rows_one_by_one() {
+        let op = Conv2d::same(2, [3, 3]);
+        let columns = op.columns((9, 8, 100, 101)).unwrap();
+        let parts: Vec<(usize, usize)> = columns.parts(9).collect();
+        assert_eq!(parts, [(0, 5), (5, 4)]);
+        let values = |count: usize| -> Vec<f64> { (0..count).map(|at| (at * 31 % 101) as f64 / 64.0).collect() };
+        let batch = tensor(&values(9 * 8 * 100 * 101), &[9, 8, 100, 101], Layout::Contiguous);
+        let weight = tensor(&values(2 * 8 * 9), &[2, 8, 3, 3], Layout::Contiguous);
+        let bias = tensor(&[0.5, -0.5], &[2], Layout::Contiguous);
+        let run = |batch: &Tensor| numbers(&forward(&op, &[batch], &[&weight, &bias], Mode::Evaluate).output);
+        let single: Vec<f64> = (0..9).flat_map(|row| run(&batch.narrow(0, row, 1).unwrap())).collect();
+        assert!(run(&batch).iter().zip(&single).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
+
+    #[test]
+    fn same_keeps_the_plane_and_larger_kernels_than_it_are_refused() {
+        let plane = Shape::image(3, 5, 4);
+        assert_eq!(Conv2d::same(7, [3, 5]).output_shape(std::slice::from_ref(&plane)), Ok(Shape::image(7, 5, 4)));
+        let large = Conv2d { padding: [0, 0], ..Conv2d::same(7, [3, 5]) };
+        assert!(large.output_shape(&[plane]).unwrap_err().contains("larger"));
+        assert!(Conv2d::same(7, [3, 3]).output_shape(&[Shape::flat(9)]).is_err());
+        assert!(Conv2d::same(0, [3, 3]).output_shape(&[Shape::image(1, 3, 3)]).is_err());
+    }
+
+    #[test]
+    fn windows_that_would_need_absurd_memory_are_refused() {
+        let op = Conv2d { kernel: [1024, 1024], padding: [1023, 1023], ..Conv2d::same(1, [1, 1]) };
+        assert!(op.output_shape(&[Shape::image(1, 1, 1)]).unwrap_err().contains("positions"));
+        let deep = Conv2d::same(1, [63, 63]);
+        assert!(deep.output_shape(&[Shape::image(1000, 100, 100)]).unwrap_err().contains("numbers of one row"));
+    }
+
+    #[test]
+    fn the_cost_counts_a_multiply_add_as_two() {
+        assert_eq!(Conv2d::same(7, [3, 3]).cost(&[Shape::image(2, 5, 4)]).flops, 7 * 20 * (2 * 2 * 9 + 1));
+    }
 }

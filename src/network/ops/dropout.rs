@@ -113,3 +113,41 @@ impl Op for Dropout {
         Cost::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Layout, Trial, batches, numbers, tensor};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in batches(), probability in 0.0..0.95, seed: u64) {
+            Trial::training(Dropout { probability }, &[shape], rows, seed).check();
+        }
+    }
+
+    fn train(probability: f64, step: u64, node: &str) -> Vec<f64> {
+        let batch = tensor(&[1.0; 4000], &[4, 1000], Layout::Contiguous);
+        let mode = Mode::Train { seed: 5, step };
+        let input = ForwardInput { inputs: &[&batch], parameters: &[], mode, node };
+        numbers(&Dropout { probability }.forward(input).unwrap().output)
+    }
+
+    #[test]
+    fn the_share_that_is_dropped_is_the_probability_and_the_mean_stays() {
+        let output = train(0.2, 1, "a");
+        let dropped = output.iter().filter(|&&value| value == 0.0).count();
+        assert!((700..900).contains(&dropped), "{dropped} of 4000");
+        assert!(output.iter().all(|&value| value == 0.0 || value == 1.25));
+    }
+
+    #[test]
+    fn the_mask_is_a_function_of_step_and_node() {
+        assert_eq!(train(0.5, 1, "a"), train(0.5, 1, "a"));
+        assert_ne!(train(0.5, 1, "a"), train(0.5, 2, "a"));
+        assert_ne!(train(0.5, 1, "a"), train(0.5, 1, "b"));
+        assert!(train(0.0, 1, "a").iter().all(|&value| value == 1.0));
+    }
+}

@@ -70,3 +70,25 @@ impl Op for Flatten {
         Cost::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Trial, batches};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in batches(), seed: u64) {
+            Trial::training(Flatten, &[shape], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn a_channel_becomes_the_block_of_its_positions() {
+        assert_eq!(Flatten.channels(&[Shape::image(3, 4, 5)]), ChannelRelation::Expands { block: 20 });
+        assert_eq!(Flatten.channels(&[Shape::flat(7)]), ChannelRelation::Expands { block: 1 });
+        assert_eq!(Flatten.output_shape(&[Shape::image(3, 4, 5)]), Ok(Shape::flat(60)));
+    }
+}

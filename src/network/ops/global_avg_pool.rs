@@ -79,3 +79,24 @@ impl Op for GlobalAvgPool {
         Cost { flops: inputs[0].elements() as u64 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Trial, images};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in images(), seed: u64) {
+            Trial::training(GlobalAvgPool, &[shape], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn an_image_becomes_its_channels_and_a_flat_row_is_refused() {
+        assert_eq!(GlobalAvgPool.output_shape(&[Shape::image(3, 4, 5)]), Ok(Shape::flat(3)));
+        assert!(GlobalAvgPool.output_shape(&[Shape::flat(7)]).is_err());
+    }
+}

@@ -116,3 +116,33 @@ pub(super) fn column_sums(matrix: &Tensor) -> candle_core::Result<Tensor> {
     let ones = Tensor::ones((1, matrix.dim(0)?), matrix.dtype(), matrix.device())?;
     ones.matmul(matrix)?.squeeze(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::Trial;
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference(out in 1usize..20, wide in 1usize..20, rows in 1usize..8, seed: u64) {
+            Trial::training(Linear { out }, &[Shape::flat(wide)], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn inputs_that_are_not_one_flat_row_are_refused() {
+        let op = Linear { out: 3 };
+        assert_eq!(op.output_shape(&[Shape::flat(5)]), Ok(Shape::flat(3)));
+        assert!(op.output_shape(&[Shape::image(1, 2, 2)]).unwrap_err().contains("flat"));
+        assert!(op.output_shape(&[]).is_err());
+        assert!(op.output_shape(&[Shape::flat(5), Shape::flat(5)]).is_err());
+        assert!(Linear { out: 0 }.output_shape(&[Shape::flat(5)]).is_err());
+    }
+
+    #[test]
+    fn the_cost_counts_a_multiply_add_as_two() {
+        assert_eq!(Linear { out: 3 }.cost(&[Shape::flat(5)]).flops, 33);
+    }
+}

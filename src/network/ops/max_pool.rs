@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use super::document::{Fields, pair, written};
 use super::single_image;
-use super::window::{Window, planes_first, planes_last};
+use super::window::{Window, planes_of};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -73,23 +72,22 @@ impl Op for MaxPool {
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
         let (rows, channels, height, width) = input.inputs[0].dims4()?;
-        let plane = (height, width);
         let window = self.window();
-        let positions = window.positions_by_tap(plane, input.inputs[0].device())?;
-        let planes = planes_last(input.inputs[0])?;
+        let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
+        let positions = window.positions_by_tap((height, width), input.inputs[0].device())?;
+        let planes = planes_of(input.inputs[0])?;
         let training = matches!(input.mode, Mode::Train { .. });
-        let mut best = planes.index_select(&positions[0], 0)?;
-        let mut chosen = positions[0].unsqueeze(1)?.broadcast_as(best.shape())?.contiguous()?;
+        let mut best = planes.index_select(&positions[0], 1)?;
+        let mut chosen = positions[0].broadcast_as(best.shape())?.contiguous()?;
         for position in &positions[1..] {
-            let value = planes.index_select(position, 0)?;
+            let value = planes.index_select(position, 1)?;
             let larger = value.gt(&best)?;
             best = larger.where_cond(&value, &best)?;
             if training {
-                chosen = larger.where_cond(&position.unsqueeze(1)?.broadcast_as(best.shape())?, &chosen)?;
+                chosen = larger.where_cond(&position.broadcast_as(best.shape())?, &chosen)?;
             }
         }
-        let (out_height, out_width) = window.output_plane(plane).map_err(candle_core::Error::msg)?;
-        let output = planes_first(&best, (rows, channels, out_height, out_width))?;
+        let output = best.reshape((rows, channels, outputs.0, outputs.1))?;
         Ok(Forward { output, saved: if training { vec![chosen] } else { Vec::new() }, statistics: Vec::new() })
     }
 
@@ -97,10 +95,9 @@ impl Op for MaxPool {
         if !input.needed[0] {
             return Ok(Backward { inputs: vec![None], parameters: Vec::new() });
         }
-        let dims = input.inputs[0].dims4()?;
-        let gradient = planes_last(input.gradient)?;
-        let zeros = Tensor::zeros((dims.2 * dims.3, dims.0 * dims.1), gradient.dtype(), gradient.device())?;
-        let by_input = planes_first(&zeros.scatter_add(&input.saved[0], &gradient, 0)?, dims)?;
+        let gradient = planes_of(input.gradient)?;
+        let sums = planes_of(&input.inputs[0].zeros_like()?)?.scatter_add(&input.saved[0], &gradient, 1)?;
+        let by_input = sums.reshape(input.inputs[0].dims())?;
         Ok(Backward { inputs: vec![Some(by_input)], parameters: Vec::new() })
     }
 
@@ -110,5 +107,68 @@ impl Op for MaxPool {
 
     fn cost(&self, inputs: &[Shape]) -> Cost {
         self.window().pool_cost(&inputs[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference(
+            (shape, rows) in images(),
+            kernel in prop::array::uniform2(1usize..4),
+            stride in prop::array::uniform2(1usize..4),
+            seed: u64,
+        ) {
+            let op = MaxPool { kernel, stride };
+            prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
+            Trial::training(op, &[shape], rows, seed).check();
+        }
+    }
+
+    fn gradient(op: &MaxPool, values: &[f64], dims: &[usize]) -> Vec<f64> {
+        let batch = tensor(values, dims, Layout::Contiguous);
+        let forward = forward(op, &[&batch], &[], Mode::Train { seed: 1, step: 1 });
+        let gradient = forward.output.ones_like().unwrap();
+        let input = BackwardInput {
+            inputs: &[&batch],
+            parameters: &[],
+            output: &forward.output,
+            saved: &forward.saved,
+            gradient: &gradient,
+            needed: &[true],
+        };
+        numbers(op.backward(input).unwrap().inputs[0].as_ref().unwrap())
+    }
+
+    #[test]
+    fn the_whole_gradient_goes_to_the_first_maximum() {
+        let op = MaxPool { kernel: [2, 2], stride: [2, 2] };
+        assert_eq!(gradient(&op, &[1.0, 2.0, 3.0, 4.0], &[1, 1, 2, 2]), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(gradient(&op, &[1.0, 2.0, 2.0, 2.0], &[1, 1, 2, 2]), [0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn overlapping_windows_add_their_gradients_and_left_over_rows_get_none() {
+        let overlapping = MaxPool { kernel: [1, 2], stride: [1, 1] };
+        assert_eq!(gradient(&overlapping, &[1.0, 3.0, 2.0], &[1, 1, 1, 3]), [0.0, 2.0, 0.0]);
+        let odd = MaxPool { kernel: [2, 2], stride: [2, 2] };
+        let rising: Vec<f64> = (0..25).map(f64::from).collect();
+        let places: Vec<usize> = vec![6, 8, 16, 18];
+        let expected: Vec<f64> = (0..25).map(|at| if places.contains(&at) { 1.0 } else { 0.0 }).collect();
+        assert_eq!(gradient(&odd, &rising, &[1, 1, 5, 5]), expected);
+    }
+
+    #[test]
+    fn a_window_larger_than_the_plane_and_a_flat_row_are_refused() {
+        let op = MaxPool { kernel: [3, 2], stride: [1, 1] };
+        assert_eq!(op.output_shape(&[Shape::image(2, 3, 2)]), Ok(Shape::image(2, 1, 1)));
+        assert!(op.output_shape(&[Shape::image(2, 2, 9)]).is_err());
+        assert!(op.output_shape(&[Shape::flat(9)]).is_err());
     }
 }

@@ -61,7 +61,8 @@ impl Op for Relu {
     }
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
-        Ok(Forward::plain(input.inputs[0].relu()?))
+        // Unlike candle's `relu`, this maximum leaves NaN as it is: a fault stays visible to whoever looks for it.
+        Ok(Forward::plain(input.inputs[0].maximum(0.0f32)?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
@@ -72,11 +73,51 @@ impl Op for Relu {
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
         let batch = input.inputs[0];
-        let values = batch.values.iter().map(|x| x.max(0.0)).collect();
+        let values = batch.values.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
         ReferenceBatch { rows: batch.rows, shape: batch.shape.clone(), values }
     }
 
     fn cost(&self, inputs: &[Shape]) -> Cost {
         Cost { flops: inputs[0].elements() as u64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::op::Mode;
+    use crate::network::ops::tests::{Layout, Trial, batches, forward, numbers, tensor};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in batches(), seed: u64) {
+            Trial::training(Relu, &[shape], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_0_at_exactly_0() {
+        let batch = tensor(&[-1.0, 0.0, -0.0, 2.0], &[1, 4], Layout::Contiguous);
+        let output = forward(&Relu, &[&batch], &[], Mode::Evaluate).output;
+        let gradient = batch.ones_like().unwrap();
+        let input = BackwardInput {
+            inputs: &[&batch],
+            parameters: &[],
+            output: &output,
+            saved: &[],
+            gradient: &gradient,
+            needed: &[true],
+        };
+        let backward = Relu.backward(input).unwrap();
+        assert_eq!(numbers(backward.inputs[0].as_ref().unwrap()), [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn not_a_number_stays_visible() {
+        let batch = tensor(&[f64::NAN, 1.0], &[1, 2], Layout::Contiguous);
+        let output = numbers(&forward(&Relu, &[&batch], &[], Mode::Evaluate).output);
+        assert!(output[0].is_nan() && output[1] == 1.0);
     }
 }

@@ -1,1 +1,299 @@
-//! What the tests of all ops share.
+//! What the tests of all ops share: a [`Trial`] holds an op's two passes against its reference in f64.
+//!
+//! The values of a trial are distinct, none near 0, so that no maximum is a tie and no kink lies within a difference.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::from_document;
+use crate::compute::random::{Purpose, Random};
+use crate::network::op::{BackwardInput, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput};
+use crate::network::parameter::{ParameterKind, ParameterSpec};
+use crate::network::shape::Shape;
+
+/// How many elements of a tensor are held against central differences, chosen at random.
+const DIFFERENCES: usize = 48;
+
+/// Half the distance of a central difference.
+const STEP: f64 = 1e-5;
+
+/// One op on random values: a function of the seed.
+pub(super) struct Trial {
+    op: Arc<dyn Op>,
+    inputs: Vec<ReferenceBatch>,
+    specs: Vec<ParameterSpec>,
+    parameters: Vec<Vec<f64>>,
+    mode: Mode,
+    random: Random,
+}
+
+impl Trial {
+    /// The op in training on `rows` random rows of each shape.
+    pub(super) fn training(op: impl Op, shapes: &[Shape], rows: usize, seed: u64) -> Self {
+        let mut random = Random::keyed(seed, Purpose::Probe, 0, "trial");
+        let batch = |shape: &Shape| ReferenceBatch { rows, shape: shape.clone(), values: Vec::new() };
+        let mut inputs: Vec<ReferenceBatch> = shapes.iter().map(batch).collect();
+        for batch in &mut inputs {
+            batch.values = distinct(rows * batch.shape.elements(), &mut random);
+        }
+        let specs = op.parameters(shapes);
+        let parameters = specs.iter().map(|spec| {
+            let values = distinct(spec.dims.iter().product(), &mut random);
+            let positive = spec.kind == ParameterKind::Statistic;
+            if positive { values.iter().map(|value| value.abs() + 0.25).collect() } else { values }
+        });
+        let parameters = parameters.collect();
+        Self { op: Arc::new(op), inputs, specs, parameters, mode: Mode::Train { seed, step: 3 }, random }
+    }
+
+    /// Forward against the reference in both modes, backward against central differences of the reference, and the
+    /// document against itself. Contiguous tensors and strided ones.
+    pub(super) fn check(mut self) {
+        self.check_declarations();
+        let training = self.mode;
+        for layout in [Layout::Contiguous, Layout::Strided] {
+            self.mode = Mode::Evaluate;
+            self.check_forward(layout);
+            self.mode = training;
+            self.check_forward(layout);
+            self.check_backward(layout);
+        }
+    }
+
+    fn check_declarations(&self) {
+        let document = self.op.document();
+        let read = from_document(self.op.kind(), &document).unwrap();
+        assert_eq!((format!("{read:?}"), read.document()), (format!("{:?}", self.op), document));
+        assert!(self.specs.iter().all(|spec| spec.dims.len() == spec.axes.len()));
+        let other = self.op.with_channels(7);
+        assert_eq!(other.kind(), self.op.kind());
+        if self.op.produces_channels() {
+            assert_eq!(
+                other.output_shape(&self.shapes()),
+                self.op.output_shape(&self.shapes()).map(|s| s.with_channels(7))
+            );
+        } else {
+            assert_eq!(other.document(), self.op.document());
+        }
+    }
+
+    fn check_forward(&self, layout: Layout) {
+        let reference = self.reference();
+        let output = self.forward(layout).output;
+        assert_eq!(reference.shape, self.op.output_shape(&self.shapes()).unwrap());
+        assert_eq!(output.dims(), reference.shape.batched(reference.rows));
+        assert_close(&numbers(&output), &reference.values, 1e-5);
+    }
+
+    fn check_backward(&mut self, layout: Layout) {
+        let forward = self.forward(layout);
+        let direction = distinct(forward.output.elem_count(), &mut self.random);
+        let gradient = tensor(&direction, forward.output.dims(), layout);
+        let (inputs, parameters) = (self.input_tensors(layout), self.parameter_tensors());
+        let backward = |needed: &[bool]| {
+            let input = BackwardInput {
+                inputs: &inputs.iter().collect::<Vec<_>>(),
+                parameters: &parameters.iter().collect::<Vec<_>>(),
+                output: &forward.output,
+                saved: &forward.saved,
+                gradient: &gradient,
+                needed,
+            };
+            self.op.backward(input).unwrap()
+        };
+        let none = backward(&vec![false; inputs.len()]);
+        assert!(none.inputs.len() == inputs.len() && none.inputs.iter().all(Option::is_none));
+        let all = backward(&vec![true; inputs.len()]);
+        assert_eq!((all.inputs.len(), all.parameters.len()), (inputs.len(), self.specs.len()));
+        for (index, (found, wanted)) in all.parameters.iter().zip(&none.parameters).enumerate() {
+            assert_eq!(found.as_ref().map(numbers), wanted.as_ref().map(numbers), "with and without input gradients");
+            assert_eq!(found.is_some(), self.specs[index].kind == ParameterKind::Trained);
+            if let Some(found) = found {
+                assert_eq!(found.dims(), self.specs[index].dims);
+                self.check_differences(&numbers(found), &direction, |trial| &mut trial.parameters[index]);
+            }
+        }
+        for (index, found) in all.inputs.iter().enumerate() {
+            let found = found.as_ref().expect("every input's gradient was asked for");
+            assert_eq!(found.dims(), inputs[index].dims());
+            self.check_differences(&numbers(found), &direction, |trial| &mut trial.inputs[index].values);
+        }
+    }
+
+    /// Holds a gradient of sum(output * direction) against central differences in the numbers that `of` names.
+    fn check_differences(&mut self, gradient: &[f64], direction: &[f64], of: impl Fn(&mut Self) -> &mut Vec<f64>) {
+        let count = of(self).len();
+        let mut chosen: Vec<usize> = (0..count).collect();
+        self.random.shuffle(&mut chosen);
+        chosen.truncate(DIFFERENCES);
+        let loss = |trial: &Self| trial.reference().values.iter().zip(direction).map(|(y, d)| y * d).sum::<f64>();
+        let mut differences = Vec::with_capacity(chosen.len());
+        for &index in &chosen {
+            let at = of(self)[index];
+            of(self)[index] = at + STEP;
+            let above = loss(self);
+            of(self)[index] = at - STEP;
+            let below = loss(self);
+            of(self)[index] = at;
+            differences.push((above - below) / (2.0 * STEP));
+        }
+        let found: Vec<f64> = chosen.iter().map(|&index| gradient[index]).collect();
+        assert_close(&found, &differences, 1e-4);
+    }
+
+    fn forward(&self, layout: Layout) -> Forward {
+        let (inputs, parameters) = (self.input_tensors(layout), self.parameter_tensors());
+        let input = ForwardInput {
+            inputs: &inputs.iter().collect::<Vec<_>>(),
+            parameters: &parameters.iter().collect::<Vec<_>>(),
+            mode: self.mode,
+            node: "node",
+        };
+        self.op.forward(input).unwrap()
+    }
+
+    fn reference(&self) -> ReferenceBatch {
+        self.op.reference(ReferenceInput {
+            inputs: &self.inputs.iter().collect::<Vec<_>>(),
+            parameters: &self.parameters.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            mode: self.mode,
+            node: "node",
+        })
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        self.inputs.iter().map(|batch| batch.shape.clone()).collect()
+    }
+
+    fn input_tensors(&self, layout: Layout) -> Vec<Tensor> {
+        self.inputs.iter().map(|batch| tensor(&batch.values, &batch.shape.batched(batch.rows), layout)).collect()
+    }
+
+    fn parameter_tensors(&self) -> Vec<Tensor> {
+        let specs = self.specs.iter().zip(&self.parameters);
+        specs.map(|(spec, values)| tensor(values, &spec.dims, Layout::Contiguous)).collect()
+    }
+}
+
+/// How a tensor lies in memory; the values are the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Layout {
+    Contiguous,
+    Strided,
+}
+
+/// These numbers as an f32 tensor.
+pub(super) fn tensor(values: &[f64], dims: &[usize], layout: Layout) -> Tensor {
+    let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+    let tensor = Tensor::from_vec(values, dims, &Device::Cpu).unwrap();
+    match layout {
+        Layout::Contiguous => tensor,
+        Layout::Strided => tensor.transpose(0, 1).unwrap().contiguous().unwrap().transpose(0, 1).unwrap(),
+    }
+}
+
+/// A tensor's numbers, row-major.
+pub(super) fn numbers(tensor: &Tensor) -> Vec<f64> {
+    let values: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+    values.into_iter().map(f64::from).collect()
+}
+
+/// The output of an op's forward pass on these tensors.
+pub(super) fn forward(op: &impl Op, inputs: &[&Tensor], parameters: &[&Tensor], mode: Mode) -> Forward {
+    op.forward(ForwardInput { inputs, parameters, mode, node: "node" }).unwrap()
+}
+
+/// Images with random sides, and how many rows of them.
+pub(super) fn images() -> impl Strategy<Value = (Shape, usize)> {
+    (1usize..4, 1usize..8, 1usize..8, 1usize..4)
+        .prop_map(|(channels, height, width, rows)| (Shape::image(channels, height, width), rows))
+}
+
+/// Flat rows and images, and how many of them.
+pub(super) fn batches() -> impl Strategy<Value = (Shape, usize)> {
+    prop_oneof![images(), (1usize..20, 1usize..8).prop_map(|(features, rows)| (Shape::flat(features), rows))]
+}
+
+/// `count` distinct numbers within 2 of 0, exact in f32, in random order.
+fn distinct(count: usize, random: &mut Random) -> Vec<f64> {
+    let middle = (count as f64 - 1.0) / 2.0 + 0.25;
+    let mut values: Vec<f64> =
+        (0..count).map(|index| f64::from(((index as f64 - middle) * 4.0 / (count as f64 + 1.0)) as f32)).collect();
+    random.shuffle(&mut values);
+    values
+}
+
+fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let difference = (found - expected).abs();
+        assert!(difference <= tolerance * scale, "element {index}: {found} instead of {expected}, scale {scale}");
+    }
+}
+
+fn read(kind: &str, document: Value) -> Result<Arc<dyn Op>, String> {
+    from_document(kind, document.as_object().unwrap())
+}
+
+#[test]
+fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
+    let conv = json!({"out": 4, "kernel": [3, 3], "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1]});
+    let pool = json!({"kernel": [2, 2], "stride": [2, 2]});
+    let good = [
+        ("linear", json!({"out": 3})),
+        ("conv2d", conv),
+        ("batch_norm", json!({"epsilon": 1e-5, "momentum": 0.1})),
+        ("dropout", json!({"probability": 0.5})),
+        ("max_pool", pool.clone()),
+        ("avg_pool", pool),
+        ("relu", json!({})),
+        ("flatten", json!({})),
+        ("global_avg_pool", json!({})),
+        ("add", json!({})),
+    ];
+    for (kind, document) in good {
+        let fields: Map<String, Value> = document.as_object().unwrap().clone();
+        assert_eq!(from_document(kind, &fields).unwrap().kind(), kind);
+        let mut more = fields.clone();
+        more.insert("colour".into(), json!(1));
+        assert!(from_document(kind, &more).is_err(), "{kind} takes an unknown key");
+        for name in fields.keys() {
+            let mut fewer = fields.clone();
+            fewer.remove(name);
+            assert!(from_document(kind, &fewer).unwrap_err().contains(name), "{kind} without {name}");
+            for wrong in
+                [json!(null), json!("3"), json!(-1), json!([1]), json!([1, 2, 3]), json!([1.5, 1]), json!(1e300)]
+            {
+                let mut mistyped = fields.clone();
+                mistyped.insert(name.clone(), wrong.clone());
+                assert!(from_document(kind, &mistyped).unwrap_err().contains(name), "{kind} with {name} {wrong}");
+            }
+        }
+    }
+    assert!(read("perceptron", json!({})).is_err());
+}
+
+#[test]
+fn absurd_hyperparameters_are_refused() {
+    let conv = |kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2], dilation: [usize; 2]| {
+        let document = json!({"out": 1, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation});
+        read("conv2d", document).map(|_| ())
+    };
+    assert!(conv([3, 3], [1, 1], [1, 1], [1, 1]).is_ok());
+    assert!(conv([0, 3], [1, 1], [0, 0], [1, 1]).unwrap_err().contains("kernel"));
+    assert!(conv([3, 3], [1, 0], [0, 0], [1, 1]).unwrap_err().contains("stride"));
+    assert!(conv([3, 3], [1, 1], [0, 0], [9999, 1]).unwrap_err().contains("dilation"));
+    assert!(conv([3, 3], [1, 1], [3, 0], [1, 1]).unwrap_err().contains("padding"));
+    assert!(conv([3, 3], [1, 1], [3, 0], [2, 1]).is_ok());
+    assert!(read("linear", json!({"out": 0})).is_err());
+    assert!(read("linear", json!({"out": u64::MAX})).is_err());
+    assert!(read("linear", json!({"out": 2.0})).is_err());
+    assert!(read("dropout", json!({"probability": 1.0})).is_err());
+    assert!(read("batch_norm", json!({"epsilon": 0.0, "momentum": 0.1})).is_err());
+    assert!(read("batch_norm", json!({"epsilon": 1e-5, "momentum": 1.1})).is_err());
+    assert!(read("max_pool", json!({"kernel": [2, 0], "stride": [1, 1]})).is_err());
+}

@@ -11,6 +11,9 @@ use crate::network::shape::Shape;
 /// The largest kernel, stride and dilation of a window.
 const MAX_SIDE: usize = 1024;
 
+/// The most taps that all outputs of one plane may have together: what a pass looks up, and with it memory and time.
+const MAX_TAPPED: usize = 1 << 26;
+
 /// Height and width, of everything.
 pub(super) struct Window {
     pub(super) kernel: [usize; 2],
@@ -45,10 +48,13 @@ impl Window {
             let span = (input + 2 * self.padding[axis]).checked_sub(self.reach(axis))?;
             Some(span / self.stride[axis] + 1)
         };
-        match (side(0, plane.0), side(1, plane.1)) {
-            (Some(height), Some(width)) => Ok((height, width)),
-            _ => Err(format!("its window is larger than the plane of {} x {}", plane.0, plane.1)),
+        let (Some(height), Some(width)) = (side(0, plane.0), side(1, plane.1)) else {
+            return Err(format!("its window is larger than the plane of {} x {}", plane.0, plane.1));
+        };
+        if height.saturating_mul(width).saturating_mul(self.taps()) > MAX_TAPPED {
+            return Err(format!("its windows see more than {MAX_TAPPED} positions together"));
         }
+        Ok((height, width))
     }
 
     /// How many taps a window has.
@@ -116,13 +122,8 @@ pub(super) fn grid((height, width): (usize, usize)) -> impl Iterator<Item = (usi
     (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
 
-/// `[rows, channels, height, width]` as `[height * width, rows * channels]`, so that a position is one run of memory.
-pub(super) fn planes_last(images: &Tensor) -> candle_core::Result<Tensor> {
+/// `[rows, channels, height, width]` as `[rows * channels, height * width]`: what a pool runs over.
+pub(super) fn planes_of(images: &Tensor) -> candle_core::Result<Tensor> {
     let (rows, channels, height, width) = images.dims4()?;
-    images.reshape((rows * channels, height * width))?.t()?.contiguous()
-}
-
-/// The way back from [`planes_last`].
-pub(super) fn planes_first(planes: &Tensor, dims: (usize, usize, usize, usize)) -> candle_core::Result<Tensor> {
-    planes.t()?.contiguous()?.reshape(dims)
+    images.reshape((rows * channels, height * width))?.contiguous()
 }

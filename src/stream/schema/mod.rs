@@ -8,6 +8,8 @@ mod faults;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::stream) use faults::text_fault;
+
 /// The longest name of a feature, in characters.
 pub const MAX_FEATURE_NAME: usize = 100;
 /// The longest class, in characters.

@@ -66,8 +66,8 @@ impl Kind<'_> for LabelValue<'_> {
         None
     }
 
-    fn boolean(self, at: At<'_>, value: bool) -> Option<Label> {
-        self.0.class(at, if value { "true" } else { "false" })
+    fn boolean(self, at: At<'_>, text: &'static str) -> Option<Label> {
+        self.0.class(at, text)
     }
 
     fn number(self, at: At<'_>, number: Number) -> Option<Label> {

@@ -53,7 +53,8 @@ pub(super) trait Kind<'de>: Sized {
         self.unfit(at)
     }
 
-    fn boolean(self, at: At<'_>, _value: bool) -> Self::Output {
+    /// `text`: `true` or `false`.
+    fn boolean(self, at: At<'_>, _text: &'static str) -> Self::Output {
         self.unfit(at)
     }
 
@@ -107,7 +108,7 @@ impl<'de, K: Kind<'de>> Visitor<'de> for Read<'_, K> {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<K::Output, E> {
-        Ok(self.kind.boolean(self.at, value))
+        Ok(self.kind.boolean(self.at, if value { "true" } else { "false" }))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<K::Output, E> {

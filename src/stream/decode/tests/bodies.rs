@@ -72,9 +72,8 @@ fn a_body_of_another_type_is_invalid_as_a_whole() {
 #[test]
 fn unknown_keys_are_refused_at_every_level() {
     let learner = Learner::new();
-    let body =
-        format!(r#"{{"examples":[{{"weight":[1],"inputs":{{"m":{{}},"v":[1,2],"i":[1,2]}},"label":"a"}}],"x":1}}"#);
-    assert_eq!(pointers(learner.examples(&body)), ["/examples/0/weight", "/examples/0/inputs/m", "/x"]);
+    let body = r#"{"examples":[{"weight":[1],"inputs":{"m":{},"v":[1,2],"i":[1,2]},"label":"a"}],"x":1}"#;
+    assert_eq!(pointers(learner.examples(body)), ["/examples/0/weight", "/examples/0/inputs/m", "/x"]);
     let body = format!(r#"{{"inputs":[{INPUTS}],"verison":1}}"#);
     assert_eq!(pointers(learner.predict(&body)), ["/verison"]);
 }
@@ -122,7 +121,7 @@ fn more_rows_than_allowed_are_refused_without_reading_on() {
     let lines = |count: usize| vec![line(r#""a""#); count].join("\n");
     assert_eq!(learner.lines(&lines(10)).unwrap().len(), 10);
     assert_eq!(learner.lines(&lines(11)), Err(too_many.clone()));
-    assert_eq!(learner.predict(&format!(r#"{{"inputs":[{}]}}"#, vec!["{}"; 11].join(","))), Err(too_many));
+    assert_eq!(learner.predict(&format!(r#"{{"inputs":[{}]}}"#, ["{}"; 11].join(","))), Err(too_many));
 }
 
 #[test]
@@ -182,7 +181,7 @@ fn deep_json_is_malformed_wherever_it_stands() {
 #[test]
 fn faults_of_many_rows_come_at_once_but_at_most_a_hundred() {
     let learner = Learner::new();
-    let body = vec![r#"{"label":"secret"}"#; 3].join("\n");
+    let body = [r#"{"label":"secret"}"#; 3].join("\n");
     let expected = ["/0/inputs", "/0/label", "/1/inputs", "/1/label", "/2/inputs", "/2/label"];
     let mut found = pointers(learner.lines(&body));
     found.sort();

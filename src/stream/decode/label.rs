@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::place::At;
 use super::read::{Kind, Number};
 use crate::stream::example::Label;
-use crate::stream::schema::{MAX_CLASS, Task, text_fault};
+use crate::stream::schema::{Task, class_fault};
 
 /// What a task takes as a label.
 pub(super) enum Labels<'s> {
@@ -36,7 +36,7 @@ impl<'s> Labels<'s> {
                 return None;
             }
             Self::Open => {
-                if let Some(detail) = text_fault(text, "a class", MAX_CLASS) {
+                if let Some(detail) = class_fault(text) {
                     at.fault(&detail);
                     return None;
                 }

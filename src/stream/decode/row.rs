@@ -10,7 +10,7 @@ use super::image::Image;
 use super::place::At;
 use super::read::{Key, Kind, Number, Read, Skip};
 use crate::stream::example::{Row, Value};
-use crate::stream::schema::{FeatureKind, MAX_CATEGORY, Schema};
+use crate::stream::schema::{FeatureKind, Schema, category_fault};
 
 /// A schema with its features by name.
 pub(super) struct Features<'s> {
@@ -104,8 +104,8 @@ impl<'de> Kind<'de> for FeatureValue<'_> {
     fn text(self, at: At<'_>, text: &str) -> Value {
         match self.0 {
             FeatureKind::Categorical { .. } => {
-                if text.len() > MAX_CATEGORY && text.chars().count() > MAX_CATEGORY {
-                    at.fault(&format!("a category has at most {MAX_CATEGORY} characters"));
+                if let Some(detail) = category_fault(text) {
+                    at.fault(&detail);
                 }
                 Value::Category(text.to_owned())
             }

@@ -60,8 +60,6 @@ fn json_like() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(128), ..ProptestConfig::default() })]
-
     #[test]
     fn what_is_shown_is_accepted_again_and_makes_the_same_row(row in any_row(), channels in 1usize..=3) {
         let learner = learner(channels);

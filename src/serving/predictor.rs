@@ -131,7 +131,12 @@ impl Predictor {
     pub async fn load_live(&self, learner: LearnerId, name: &LearnerName) -> Result<VersionId, PredictError> {
         // The slot stands before `live` is read: a move from then on finds it and loads again.
         let slot = self.inner.slots.get_or_create(learner, name, &self.inner.metrics);
-        self.inner.follow(&slot).await
+        let outcome = self.inner.follow(&slot).await;
+        if matches!(outcome, Err(PredictError::NotLoaded)) {
+            // Without an alias there is no such learner (any more).
+            self.inner.slots.remove(learner);
+        }
+        outcome
     }
 
     /// `live` moved: load in the background and swap.

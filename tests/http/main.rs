@@ -1,0 +1,10 @@
+//! The HTTP surface against a real server on loopback: SQLite in a temporary folder, real trainers, a real client.
+
+mod bad_input;
+mod examples;
+mod growth;
+mod learners;
+mod operations;
+mod predict;
+mod server;
+mod versions;

@@ -6,3 +6,4 @@ pub mod device;
 pub mod optimizer;
 pub mod pool;
 pub mod random;
+pub mod tensor_file;

@@ -14,6 +14,9 @@ pub enum NetworkError {
     /// The network or its cost is beyond the limit that is set for it.
     #[error("{what} is {value}, more than the limit of {limit}")]
     TooLarge { what: &'static str, value: u64, limit: u64 },
+    /// A batch, its labels or its gradient do not fit the network.
+    #[error("{0}")]
+    Batch(String),
     /// The stored form cannot be read.
     #[error("weights file: {0}")]
     Weights(String),

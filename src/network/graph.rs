@@ -331,3 +331,6 @@ fn check_axes(shape: &Shape, limits: &Limits) -> Result<(), NetworkError> {
     let elements = shape.axes().iter().try_fold(1u64, |all, &axis| all.checked_mul(axis as u64)).unwrap_or(u64::MAX);
     within("the number of elements of one row", elements, limits.elements)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,6 @@ pub use graph::{Network, Node, NodeId};
 pub use op::{Mode, Op};
 pub use parameter::{AxisRole, ParameterId, ParameterKind, ParameterSpec, Parameters};
 pub use shape::Shape;
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
+
+mod spans;
+mod state_file;
+mod update;
 
 /// Which optimizer, with its constants. In documents: `"adam"`, `"sgd"`, `"rmsprop"`, or an object with the constants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -15,7 +19,8 @@ use serde::{Deserialize, Serialize};
 pub enum Optimizer {
     /// Stochastic gradient descent with momentum (heavy ball).
     Sgd { momentum: f64 },
-    /// RMSProp (Tieleman and Hinton 2012) without momentum.
+    /// RMSProp (Tieleman and Hinton 2012) without momentum. Its mean of squares is corrected by every element's own age
+    /// as Adam's is: without, the first step of an element is `learning_rate / sqrt(1 - decay)` long, ten times too long.
     RmsProp { decay: f64, epsilon: f64 },
     /// Adam (Kingma and Ba 2015) with bias correction by every element's own age.
     Adam { beta1: f64, beta2: f64, epsilon: f64 },
@@ -62,8 +67,27 @@ pub struct OptimizerState {
 }
 
 impl Optimizer {
+    /// Whether the constants make sense; says what is wrong with those that do not.
+    pub fn check(&self) -> Result<(), String> {
+        let share = |name, value: f64| match value {
+            value if (0.0..1.0).contains(&value) => Ok(()),
+            _ => Err(format!("`{name}` is at least 0 and below 1")),
+        };
+        let positive = |name, value: f64| match value {
+            value if value > 0.0 && value.is_finite() => Ok(()),
+            _ => Err(format!("`{name}` is above 0")),
+        };
+        match *self {
+            Self::Sgd { momentum } => share("momentum", momentum),
+            Self::RmsProp { decay, epsilon } => share("decay", decay).and(positive("epsilon", epsilon)),
+            Self::Adam { beta1, beta2, epsilon } => {
+                share("beta1", beta1).and(share("beta2", beta2)).and(positive("epsilon", epsilon))
+            }
+        }
+    }
+
     /// Empty moments for a parameter of the shape and device of `parameter`, born at `born`; the axes are those of its
-    /// out and in channels, if it has them.
+    /// out and in channels, if it has them. One that has neither keeps its birth along its first axis.
     pub fn moments(
         &self,
         parameter: &Tensor,
@@ -71,11 +95,23 @@ impl Optimizer {
         in_axis: Option<usize>,
         born: u64,
     ) -> candle_core::Result<Moments> {
-        let _ = (parameter, out_axis, in_axis, born);
-        unimplemented!("helper A1")
+        let zeros = || Tensor::zeros(parameter.shape(), DType::F32, parameter.device());
+        let births = |axis: usize| -> candle_core::Result<AxisBirths> {
+            Ok(AxisBirths { axis, steps: vec![born; parameter.dim(axis)?] })
+        };
+        let out_axis = out_axis.or_else(|| (in_axis.is_none() && parameter.rank() > 0).then_some(0));
+        Ok(Moments {
+            first: if matches!(self, Self::RmsProp { .. }) { None } else { Some(zeros()?) },
+            second: if matches!(self, Self::Sgd { .. }) { None } else { Some(zeros()?) },
+            out_births: out_axis.map(births).transpose()?,
+            in_births: in_axis.map(births).transpose()?,
+        })
     }
 
     /// The parameter after step number `step` (the first is 1) with this gradient; updates the moments.
+    ///
+    /// # Errors
+    /// Shapes that differ from the parameter's, or moments of another optimizer; nothing has changed then.
     pub fn update(
         &self,
         parameter: &Tensor,
@@ -84,21 +120,19 @@ impl Optimizer {
         step: u64,
         learning_rate: f64,
     ) -> candle_core::Result<Tensor> {
-        let _ = (parameter, gradient, moments, step, learning_rate);
-        unimplemented!("helper A1")
+        update::update(self, update::Step { parameter, gradient, step, learning_rate }, moments)
     }
 }
 
 impl OptimizerState {
     /// The state as a safetensors file, for the checkpoint: the same bytes for the same values.
     pub fn to_bytes(&self) -> Result<Vec<u8>, OptimizerError> {
-        unimplemented!("helper A1")
+        state_file::to_bytes(self)
     }
 
     /// Reads the file back onto a device.
-    pub fn from_bytes(bytes: &[u8], device: &candle_core::Device) -> Result<Self, OptimizerError> {
-        let _ = (bytes, device);
-        unimplemented!("helper A1")
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, OptimizerError> {
+        state_file::from_bytes(bytes, device)
     }
 }
 
@@ -112,3 +146,6 @@ pub enum OptimizerError {
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }
+
+#[cfg(test)]
+mod tests;

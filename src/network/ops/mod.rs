@@ -1,13 +1,65 @@
 //! The ops, one file each, and the table that reads them back from documents.
+//!
+//! Every op is its hyperparameters and nothing else. A new op is a file here and a line in [`from_document`]; growth,
+//! the executor and the weights file learn all they need from its declarations.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::op::Op;
+use super::shape::Shape;
+
+pub mod add;
+pub mod avg_pool;
+pub mod batch_norm;
+pub mod conv2d;
+mod document;
+pub mod dropout;
+pub mod flatten;
+pub mod global_avg_pool;
+pub mod linear;
+pub mod max_pool;
+pub mod relu;
+mod window;
+
+#[cfg(test)]
+mod tests;
 
 /// Reads an op back from its kind and hyperparameters; says what is wrong with one that cannot be.
+///
+/// # Errors
+/// An unknown kind; a hyperparameter that is unknown, missing, of the wrong type or out of range.
 pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
-    let _ = hyperparameters;
-    Err(format!("there is no op `{kind}`"))
+    let read = match kind {
+        "add" => add::Add::read,
+        "avg_pool" => avg_pool::AvgPool::read,
+        "batch_norm" => batch_norm::BatchNorm::read,
+        "conv2d" => conv2d::Conv2d::read,
+        "dropout" => dropout::Dropout::read,
+        "flatten" => flatten::Flatten::read,
+        "global_avg_pool" => global_avg_pool::GlobalAvgPool::read,
+        "linear" => linear::Linear::read,
+        "max_pool" => max_pool::MaxPool::read,
+        "relu" => relu::Relu::read,
+        _ => return Err("there is no op of this kind".into()),
+    };
+    read(hyperparameters)
+}
+
+/// The shape that enters an op of one input.
+fn single(inputs: &[Shape]) -> Result<&Shape, String> {
+    match inputs {
+        [input] => Ok(input),
+        _ => Err(format!("takes one input, not {}", inputs.len())),
+    }
+}
+
+/// Channels, height and width of the image that enters an op of one input.
+fn single_image(inputs: &[Shape]) -> Result<(usize, usize, usize), String> {
+    let input = single(inputs)?;
+    match input.plane() {
+        Some((height, width)) => Ok((input.channels(), height, width)),
+        None => Err(format!("takes an image (channels x height x width), not {input}")),
+    }
 }

@@ -1,0 +1,218 @@
+//! BatchNorm (Ioffe and Szegedy 2015): every channel is normalised over the rows and positions of the batch in training,
+//! by running statistics in evaluation, then scaled and shifted.
+//!
+//! The running variance takes the unbiased estimate, as PyTorch's does. A batch with one value a channel has no variance
+//! to speak of: it is normalised by the running statistics, which it leaves as they are.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde_json::{Map, Value, json};
+
+use super::document::{Fields, written};
+use super::single;
+use crate::network::channels::ChannelRelation;
+use crate::network::error::NetworkError;
+use crate::network::op::{
+    Backward, BackwardInput, Cost, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput,
+};
+use crate::network::parameter::{AxisRole, Initial, ParameterKind, ParameterSpec};
+use crate::network::shape::Shape;
+
+/// Normalisation over the batch, for flat rows and images. Parameters, each `[channels]`: `scale` and `shift`, trained;
+/// `running_mean` and `running_variance`, measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchNorm {
+    /// Added to the variance before its root is taken; above 0.
+    pub epsilon: f64,
+    /// The weight of a batch in the running statistics: from 0 to 1.
+    pub momentum: f64,
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        Self { epsilon: 1e-5, momentum: 0.1 }
+    }
+}
+
+impl BatchNorm {
+    pub(super) fn read(document: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
+        let fields = Fields::exactly(document, &["epsilon", "momentum"])?;
+        let op = Self { epsilon: fields.number("epsilon")?, momentum: fields.number("momentum")? };
+        op.check()?;
+        Ok(Arc::new(op))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !(1e-12..=1.0).contains(&self.epsilon) {
+            return Err("`epsilon` is from 1e-12 to 1".into());
+        }
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return Err("`momentum` is from 0 to 1".into());
+        }
+        Ok(())
+    }
+
+    /// Old statistics, moved towards new ones.
+    fn moved(&self, old: &Tensor, new: Tensor) -> candle_core::Result<Tensor> {
+        (old * (1.0 - self.momentum))? + (new * self.momentum)?
+    }
+}
+
+impl Op for BatchNorm {
+    fn kind(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        written([("epsilon", json!(self.epsilon)), ("momentum", json!(self.momentum))])
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        self.check()?;
+        single(inputs).cloned()
+    }
+
+    fn channels(&self, _: &[Shape]) -> ChannelRelation {
+        ChannelRelation::Carries
+    }
+
+    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
+        let spec = |name, kind, value| ParameterSpec {
+            name,
+            dims: vec![inputs[0].channels()],
+            axes: vec![AxisRole::Out],
+            kind,
+            initial: Initial::Constant(value),
+        };
+        vec![
+            spec("scale", ParameterKind::Trained, 1.0),
+            spec("shift", ParameterKind::Trained, 0.0),
+            spec("running_mean", ParameterKind::Statistic, 0.0),
+            spec("running_variance", ParameterKind::Statistic, 1.0),
+        ]
+    }
+
+    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
+        Arc::new(self.clone())
+    }
+
+    fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
+        let [scale, shift, running_mean, running_variance] = four(input.parameters);
+        let batch = input.inputs[0];
+        let count = values_per_channel(batch.dims());
+        if input.mode == Mode::Evaluate || count == 1 {
+            let deviation = (running_variance + self.epsilon)?.sqrt()?;
+            let across = across_channels(batch.dims());
+            let output = batch
+                .broadcast_sub(&running_mean.reshape(across.as_slice())?)?
+                .broadcast_mul(&(scale / deviation)?.reshape(across.as_slice())?)?
+                .broadcast_add(&shift.reshape(across.as_slice())?)?;
+            return Ok(Forward::plain(output));
+        }
+        let by_channel = channels_first(batch)?;
+        let mean = by_channel.mean_keepdim(1)?;
+        let centred = by_channel.broadcast_sub(&mean)?;
+        let variance = centred.sqr()?.mean_keepdim(1)?;
+        let inverse = (&variance + self.epsilon)?.sqrt()?.recip()?;
+        let normalised = centred.broadcast_mul(&inverse)?;
+        let output = normalised.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
+        let unbiased = (variance.squeeze(1)? * (count as f64 / (count - 1) as f64))?;
+        Ok(Forward {
+            output: rows_first(&output, batch.dims())?,
+            saved: vec![normalised, inverse],
+            statistics: vec![
+                ("running_mean", self.moved(running_mean, mean.squeeze(1)?)?),
+                ("running_variance", self.moved(running_variance, unbiased)?),
+            ],
+        })
+    }
+
+    fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
+        let [scale, _, running_mean, running_variance] = four(input.parameters);
+        let batch = input.inputs[0];
+        let gradient = channels_first(input.gradient)?;
+        let saved = match input.saved {
+            [normalised, inverse] => Some((normalised.clone(), inverse.clone())),
+            _ => None,
+        };
+        let of_batch = saved.is_some();
+        let (normalised, inverse) = match saved {
+            Some(saved) => saved,
+            None => {
+                let inverse = (running_variance + self.epsilon)?.sqrt()?.recip()?.unsqueeze(1)?;
+                let centred = channels_first(batch)?.broadcast_sub(&running_mean.unsqueeze(1)?)?;
+                (centred.broadcast_mul(&inverse)?, inverse)
+            }
+        };
+        let by_shift = gradient.sum_keepdim(1)?;
+        let by_scale = (&gradient * &normalised)?.sum_keepdim(1)?;
+        let by_input = if input.needed[0] {
+            let mut through = gradient;
+            if of_batch {
+                // Mean and variance are functions of the batch too: what they carry is taken off.
+                let count = values_per_channel(batch.dims()) as f64;
+                through = through.broadcast_sub(&(&by_shift / count)?)?;
+                through = (through - normalised.broadcast_mul(&(&by_scale / count)?)?)?;
+            }
+            let by_channel = through.broadcast_mul(&(scale.unsqueeze(1)? * inverse)?)?;
+            Some(rows_first(&by_channel, batch.dims())?)
+        } else {
+            None
+        };
+        let parameters = vec![Some(by_scale.squeeze(1)?), Some(by_shift.squeeze(1)?), None, None];
+        Ok(Backward { inputs: vec![by_input], parameters })
+    }
+
+    fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
+        let batch = input.inputs[0];
+        let (channels, positions) = (batch.shape.channels(), batch.shape.positions());
+        let mut values = batch.values.clone();
+        for channel in 0..channels {
+            let own = |row: usize| (row * channels + channel) * positions..(row * channels + channel + 1) * positions;
+            let (mut mean, mut variance) = (input.parameters[2][channel], input.parameters[3][channel]);
+            let count = batch.rows * positions;
+            if input.mode != Mode::Evaluate && count > 1 {
+                let numbers = || (0..batch.rows).flat_map(|row| &batch.values[own(row)]);
+                mean = numbers().fold(0.0, |sum, x| sum + x) / count as f64;
+                variance = numbers().fold(0.0, |sum, x| sum + (x - mean) * (x - mean)) / count as f64;
+            }
+            let factor = input.parameters[0][channel] / (variance + self.epsilon).sqrt();
+            for row in 0..batch.rows {
+                values[own(row)].iter_mut().for_each(|x| *x = (*x - mean) * factor + input.parameters[1][channel]);
+            }
+        }
+        ReferenceBatch { rows: batch.rows, shape: batch.shape.clone(), values }
+    }
+
+    fn cost(&self, inputs: &[Shape]) -> Cost {
+        Cost { flops: 2 * inputs[0].elements() as u64 }
+    }
+}
+
+/// The op's four parameters by name.
+fn four<'a>(parameters: &[&'a Tensor]) -> [&'a Tensor; 4] {
+    [parameters[0], parameters[1], parameters[2], parameters[3]]
+}
+
+/// How many values of a batch share a channel.
+fn values_per_channel(dims: &[usize]) -> usize {
+    dims[0] * dims[2..].iter().product::<usize>()
+}
+
+/// The shape of one number a channel that broadcasts over such a batch.
+fn across_channels(dims: &[usize]) -> Vec<usize> {
+    dims.iter().enumerate().map(|(axis, &size)| if axis == 1 { size } else { 1 }).collect()
+}
+
+/// A batch as `[channels, rows * positions]`: every channel is one run of memory.
+fn channels_first(batch: &Tensor) -> candle_core::Result<Tensor> {
+    batch.transpose(0, 1)?.contiguous()?.flatten_from(1)
+}
+
+/// The way back from [`channels_first`].
+fn rows_first(by_channel: &Tensor, dims: &[usize]) -> candle_core::Result<Tensor> {
+    let mut swapped = dims.to_vec();
+    swapped.swap(0, 1);
+    by_channel.reshape(swapped)?.transpose(0, 1)?.contiguous()
+}

@@ -1,0 +1,115 @@
+//! Dropout (Srivastava et al. 2014), inverted: what is kept in training is scaled up, evaluation changes nothing.
+//!
+//! The mask is a function of (seed, step, node) and the position in the batch, so the reference draws the same one.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde_json::{Map, Value, json};
+
+use super::document::{Fields, written};
+use super::single;
+use crate::compute::random::{Purpose, Random};
+use crate::network::channels::ChannelRelation;
+use crate::network::error::NetworkError;
+use crate::network::op::{
+    Backward, BackwardInput, Cost, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput,
+};
+use crate::network::parameter::ParameterSpec;
+use crate::network::shape::Shape;
+
+/// Sets elements to 0 in training and divides the others by the probability of being kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dropout {
+    /// How likely an element is dropped: at least 0, below 1.
+    pub probability: f64,
+}
+
+impl Dropout {
+    pub(super) fn read(document: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
+        let op = Self { probability: Fields::exactly(document, &["probability"])?.number("probability")? };
+        op.check()?;
+        Ok(Arc::new(op))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if (0.0..1.0).contains(&self.probability) {
+            return Ok(());
+        }
+        Err("`probability` is at least 0 and below 1".into())
+    }
+
+    /// The factors of a batch's elements in row-major order; `None` where nothing is dropped.
+    fn factors(&self, mode: Mode, node: &str) -> Option<impl Iterator<Item = f64>> {
+        let Mode::Train { seed, step } = mode else { return None };
+        if self.probability == 0.0 {
+            return None;
+        }
+        let probability = self.probability;
+        let mut random = Random::keyed(seed, Purpose::Dropout, step, node);
+        let kept = 1.0 / (1.0 - probability);
+        Some(std::iter::repeat_with(move || if random.uniform() < probability { 0.0 } else { kept }))
+    }
+}
+
+impl Op for Dropout {
+    fn kind(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        written([("probability", json!(self.probability))])
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        self.check()?;
+        single(inputs).cloned()
+    }
+
+    fn channels(&self, _: &[Shape]) -> ChannelRelation {
+        ChannelRelation::Carries
+    }
+
+    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
+
+    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
+        Arc::new(self.clone())
+    }
+
+    fn keeps_nonnegative(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
+        let batch = input.inputs[0];
+        let Some(factors) = self.factors(input.mode, input.node) else {
+            return Ok(Forward::plain(batch.clone()));
+        };
+        let factors: Vec<f32> = factors.take(batch.elem_count()).map(|factor| factor as f32).collect();
+        let mask = Tensor::from_vec(factors, batch.shape(), batch.device())?;
+        Ok(Forward { output: (batch * &mask)?, saved: vec![mask], statistics: Vec::new() })
+    }
+
+    fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
+        let gradient = match (input.needed[0], input.saved) {
+            (false, _) => None,
+            (true, [mask]) => Some((input.gradient * mask)?),
+            (true, _) => Some(input.gradient.clone()),
+        };
+        Ok(Backward { inputs: vec![gradient], parameters: Vec::new() })
+    }
+
+    fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
+        let mut batch = input.inputs[0].clone();
+        if let Some(factors) = self.factors(input.mode, input.node) {
+            batch.values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+        }
+        batch
+    }
+
+    fn cost(&self, _: &[Shape]) -> Cost {
+        Cost::default()
+    }
+}

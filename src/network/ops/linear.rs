@@ -1,0 +1,118 @@
+//! Linear: a fully connected layer, y = W x + b. Makes new channels and consumes those of its input.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde_json::{Map, Value, json};
+
+use super::document::{Fields, written};
+use super::single;
+use crate::network::channels::ChannelRelation;
+use crate::network::error::NetworkError;
+use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
+use crate::network::parameter::{AxisRole, Initial, ParameterKind, ParameterSpec};
+use crate::network::shape::Shape;
+
+/// A fully connected layer over flat rows: `weight` [out, in] and `bias` [out].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linear {
+    /// How many output channels.
+    pub out: usize,
+}
+
+impl Linear {
+    pub(super) fn read(document: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
+        let op = Self { out: Fields::exactly(document, &["out"])?.size("out")? };
+        op.check()?;
+        Ok(Arc::new(op))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.out == 0 { Err("`out` is at least 1".into()) } else { Ok(()) }
+    }
+}
+
+impl Op for Linear {
+    fn kind(&self) -> &'static str {
+        "linear"
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        written([("out", json!(self.out))])
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        self.check()?;
+        match single(inputs)?.plane() {
+            None => Ok(Shape::flat(self.out)),
+            Some(_) => Err(format!("takes a flat row, not {}; `flatten` makes one of an image", inputs[0])),
+        }
+    }
+
+    fn channels(&self, _: &[Shape]) -> ChannelRelation {
+        ChannelRelation::Produces { channels: self.out }
+    }
+
+    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
+        let fan_in = inputs[0].channels();
+        vec![
+            ParameterSpec {
+                name: "weight",
+                dims: vec![self.out, fan_in],
+                axes: vec![AxisRole::Out, AxisRole::In { input: 0 }],
+                kind: ParameterKind::Trained,
+                initial: Initial::HeNormal { fan_in },
+            },
+            ParameterSpec {
+                name: "bias",
+                dims: vec![self.out],
+                axes: vec![AxisRole::Out],
+                kind: ParameterKind::Trained,
+                initial: Initial::Constant(0.0),
+            },
+        ]
+    }
+
+    fn with_channels(&self, channels: usize) -> Arc<dyn Op> {
+        Arc::new(Self { out: channels })
+    }
+
+    fn produces_channels(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
+        let (weight, bias) = (input.parameters[0], input.parameters[1]);
+        Ok(Forward::plain(input.inputs[0].contiguous()?.matmul(&weight.t()?)?.broadcast_add(bias)?))
+    }
+
+    fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
+        let gradient = input.gradient.contiguous()?;
+        let by_input = if input.needed[0] { Some(gradient.matmul(input.parameters[0])?) } else { None };
+        let by_weight = gradient.t()?.matmul(&input.inputs[0].contiguous()?)?;
+        Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(column_sums(&gradient)?)] })
+    }
+
+    fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
+        let (batch, weight, bias) = (input.inputs[0], input.parameters[0], input.parameters[1]);
+        let width = batch.shape.channels();
+        let mut values = Vec::with_capacity(batch.rows * self.out);
+        for row in batch.values.chunks_exact(width) {
+            for (weights, bias) in weight.chunks_exact(width).zip(bias) {
+                values.push(row.iter().zip(weights).fold(0.0, |sum, (x, w)| sum + x * w) + bias);
+            }
+        }
+        ReferenceBatch { rows: batch.rows, shape: Shape::flat(self.out), values }
+    }
+
+    fn cost(&self, inputs: &[Shape]) -> Cost {
+        let (wide, out) = (inputs[0].channels() as u64, self.out as u64);
+        Cost { flops: 2 * wide * out + out }
+    }
+}
+
+/// The sums over the rows of `[rows, columns]`, as a product with ones: candle sums over a first axis one by one.
+pub(super) fn column_sums(matrix: &Tensor) -> candle_core::Result<Tensor> {
+    let ones = Tensor::ones((1, matrix.dim(0)?), matrix.dtype(), matrix.device())?;
+    ones.matmul(matrix)?.squeeze(0)
+}

@@ -275,8 +275,8 @@ async fn every_row_of_a_deleted_learner_goes_also_after_a_restart() {
         ("SELECT COUNT(*) FROM journal", 600),
         ("SELECT COUNT(*) FROM tickets", 1),
         ("SELECT COUNT(*) FROM deleted_learners", 0),
-        ("SELECT COUNT(*) FROM blobs", 4),
-        ("SELECT COUNT(*) FROM blob_parts", 4),
+        ("SELECT COUNT(*) FROM blobs", 3),
+        ("SELECT COUNT(*) FROM blob_parts", 3),
     ] {
         assert_eq!(count(&store, table).await, rows, "{table}");
     }

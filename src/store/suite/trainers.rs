@@ -206,9 +206,11 @@ pub(crate) async fn numbers_of_a_checkpoint_come_back_to_the_last_bit(bench: &dy
     next.progress = json!({ "numbers": numbers });
     store.commit(fence, bare(next)).await.unwrap();
     let read = store.checkpoint(learner).await.unwrap().unwrap();
-    let read: Vec<u64> =
-        read.progress["numbers"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap().to_bits()).collect();
-    assert_eq!(read, numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>());
+    let read = read.progress["numbers"].as_array().unwrap();
+    assert_eq!(read.len(), numbers.len());
+    let changed =
+        numbers.iter().zip(read).filter(|(number, read)| read.as_f64().unwrap().to_bits() != number.to_bits()).count();
+    assert_eq!(changed, 0, "serde_json needs its feature `float_roundtrip`");
 }
 
 pub(crate) async fn journal_positions_are_dense(bench: &dyn Bench) {

@@ -2,11 +2,14 @@
 //!
 //! A body is decoded against the learner's schema into rows ([`decode`]), the writer commits the rows of many requests
 //! in one transaction ([`writer`]), and the encoder turns stored rows into the numbers a network takes ([`encoder`]).
+//! What the stream needs of a database is a trait ([`store`]); everything else here is values.
 
 pub mod decode;
 pub mod encoder;
 pub mod example;
+pub mod feature_cache;
 pub mod ids;
+mod moments;
 pub mod row_codec;
 pub mod schema;
 pub mod store;
@@ -15,6 +18,7 @@ pub mod writer;
 
 pub use encoder::Encoder;
 pub use example::{Label, NewExample, Pixels, Row, StoredExample, Value};
+pub use feature_cache::RowCache;
 pub use ids::{LearnerId, LearnerName, Seq};
 pub use schema::{Feature, FeatureKind, Schema, Task};
 pub use store::{Append, AppendRefusal, Appended, IdempotencyKey, StoreError, StreamStore};

@@ -1,0 +1,224 @@
+//! What can be wrong with a schema or a task that reads well: limits, duplicates, names.
+//!
+//! A learner is created only from a schema and a task without faults; everything behind relies on that.
+
+use std::collections::HashSet;
+
+use super::{Feature, FeatureKind, MAX_CATEGORY, MAX_CLASS, MAX_FEATURE_NAME, Schema, Task};
+
+const MAX_FEATURES: usize = 10_000;
+const MAX_COLUMNS: usize = 1_000_000;
+const MAX_CATEGORIES: usize = 10_000;
+const MAX_CLASSES: usize = 100_000;
+
+/// A document of a hundred thousand faulty names needs no hundred thousand sentences.
+const MAX_FAULTS: usize = 100;
+
+impl Schema {
+    /// What is wrong with the schema: a JSON pointer below the schema and a sentence; empty if nothing is.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let fault = |detail: String| vec![("/features".to_owned(), detail)];
+        if self.features.is_empty() {
+            return fault("there must be at least one feature".into());
+        }
+        if self.features.len() > MAX_FEATURES {
+            return fault(format!("there may be at most {MAX_FEATURES} features"));
+        }
+        let mut names = HashSet::new();
+        let mut faults = Vec::new();
+        let mut columns: usize = 0;
+        for (index, feature) in self.features.iter().enumerate() {
+            let mut add = |key: &str, detail: String| faults.push((format!("/features/{index}{key}"), detail));
+            if let Some(detail) = text_fault(&feature.name, "a feature's name", MAX_FEATURE_NAME) {
+                add("/name", detail);
+            } else if !names.insert(&feature.name) {
+                add("/name", "another feature has this name".into());
+            }
+            for (key, detail) in feature.kind_faults() {
+                add(key, detail);
+            }
+            columns = columns.saturating_add(feature.kind.columns());
+        }
+        if columns > MAX_COLUMNS {
+            faults.push(("/features".into(), format!("the features take more than {MAX_COLUMNS} numbers in all")));
+        }
+        faults.truncate(MAX_FAULTS);
+        faults
+    }
+}
+
+impl Feature {
+    fn kind_faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        match self.kind {
+            FeatureKind::Numeric => {}
+            FeatureKind::Categorical { max_categories } => {
+                if !(1..=MAX_CATEGORIES).contains(&max_categories) {
+                    faults.push(("/max_categories", format!("must be from 1 to {MAX_CATEGORIES}")));
+                }
+            }
+            FeatureKind::Vector { size } => {
+                if size == 0 {
+                    faults.push(("/size", "must be at least 1".into()));
+                }
+            }
+            FeatureKind::Image { height, width, channels, max } => {
+                for (key, size) in [("/height", height), ("/width", width), ("/channels", channels)] {
+                    if size == 0 {
+                        faults.push((key, "must be at least 1".into()));
+                    }
+                }
+                if !(max > 0.0 && max <= f64::from(f32::MAX)) {
+                    faults.push(("/max", "must be a finite number above 0, within the range of 32-bit floats".into()));
+                }
+            }
+        }
+        faults
+    }
+}
+
+impl Task {
+    /// What is wrong with the task: a JSON pointer below the task and a sentence; empty if nothing is.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let Self::Classification { classes, open_classes } = self else { return Vec::new() };
+        if classes.len() > MAX_CLASSES {
+            return vec![("/classes".into(), format!("there may be at most {MAX_CLASSES} classes"))];
+        }
+        let mut faults = Vec::new();
+        if classes.len() < 2 && !open_classes {
+            let detail = "there must be at least two classes, or `open_classes` must be true";
+            faults.push(("/classes".into(), detail.into()));
+        }
+        let mut seen = HashSet::new();
+        for (index, class) in classes.iter().enumerate() {
+            let pointer = || format!("/classes/{index}");
+            if let Some(detail) = class_fault(class) {
+                faults.push((pointer(), detail));
+            } else if !seen.insert(class) {
+                faults.push((pointer(), "the class stands there twice".into()));
+            }
+        }
+        faults.truncate(MAX_FAULTS);
+        faults
+    }
+}
+
+/// What is wrong with a class, of a document, a label or a growth order.
+pub fn class_fault(class: &str) -> Option<String> {
+    text_fault(class, "a class", MAX_CLASS)
+}
+
+/// What is wrong with a category, of a row or a growth order: it may be any text, the empty one too, within a length.
+pub fn category_fault(category: &str) -> Option<String> {
+    let fits = category.len() <= MAX_CATEGORY || category.chars().count() <= MAX_CATEGORY;
+    (!fits).then(|| format!("a category has at most {MAX_CATEGORY} characters"))
+}
+
+/// What is wrong with a short text that is stored, shown and used as a key.
+pub(in crate::stream) fn text_fault(text: &str, what: &str, longest: usize) -> Option<String> {
+    let fits = !text.is_empty() && text.len() <= 4 * longest && text.chars().count() <= longest;
+    let plain = !text.chars().any(char::is_control);
+    (!fits || !plain).then(|| format!("{what} has 1 to {longest} characters, none of them a control character"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numeric(name: &str) -> Feature {
+        Feature { name: name.into(), kind: FeatureKind::Numeric }
+    }
+
+    fn pointers(faults: Vec<(String, String)>) -> Vec<String> {
+        faults.into_iter().map(|(pointer, _)| pointer).collect()
+    }
+
+    fn of(features: Vec<Feature>) -> Vec<String> {
+        pointers(Schema { features }.faults())
+    }
+
+    fn kind(kind: FeatureKind) -> Vec<String> {
+        of(vec![Feature { name: "a".into(), kind }])
+    }
+
+    fn classes(classes: &[&str]) -> Vec<String> {
+        let classes = classes.iter().map(|&class| class.to_owned()).collect();
+        pointers(Task::Classification { classes, open_classes: false }.faults())
+    }
+
+    #[test]
+    fn a_sound_schema_has_no_faults() {
+        let image = FeatureKind::Image { height: 28, width: 28, channels: 3, max: 255.0 };
+        let features = vec![
+            numeric("a/b~c d"),
+            Feature { name: "ä".repeat(100), kind: image },
+            Feature { name: "c".into(), kind: FeatureKind::Categorical { max_categories: 10_000 } },
+            Feature { name: "v".into(), kind: FeatureKind::Vector { size: 997_000 } },
+        ];
+        assert_eq!(of(features), Vec::<String>::new());
+    }
+
+    #[test]
+    fn there_are_one_to_ten_thousand_features() {
+        assert_eq!(of(vec![]), ["/features"]);
+        let many = |count: usize| (0..count).map(|index| numeric(&index.to_string())).collect();
+        assert!(of(many(10_000)).is_empty());
+        assert_eq!(of(many(10_001)), ["/features"]);
+    }
+
+    #[test]
+    fn evil_and_repeated_names_are_faults_at_their_place() {
+        let long = "x".repeat(101);
+        let features = ["a", "", "a", "b\0", "c\n", "\u{85}", &long].map(numeric).to_vec();
+        assert_eq!(of(features), [1, 2, 3, 4, 5, 6].map(|index| format!("/features/{index}/name")));
+    }
+
+    #[test]
+    fn absurd_sizes_are_faults() {
+        assert_eq!(kind(FeatureKind::Vector { size: 0 }), ["/features/0/size"]);
+        assert_eq!(kind(FeatureKind::Vector { size: 1_000_001 }), ["/features"]);
+        let image = |height, width, channels| FeatureKind::Image { height, width, channels, max: 1.0 };
+        assert_eq!(kind(image(0, 0, 0)), ["/features/0/height", "/features/0/width", "/features/0/channels"]);
+        assert_eq!(kind(image(usize::MAX, usize::MAX, 2)), ["/features"]);
+        let both = [1, 2].map(|n| Feature { name: n.to_string(), kind: FeatureKind::Vector { size: usize::MAX } });
+        assert_eq!(of(both.to_vec()), ["/features"]);
+        for max_categories in [0, 10_001] {
+            assert_eq!(kind(FeatureKind::Categorical { max_categories }), ["/features/0/max_categories"]);
+        }
+    }
+
+    #[test]
+    fn the_largest_pixel_is_finite_and_above_zero() {
+        for max in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e39] {
+            assert_eq!(kind(FeatureKind::Image { height: 1, width: 1, channels: 1, max }), ["/features/0/max"]);
+        }
+    }
+
+    #[test]
+    fn a_closed_task_has_at_least_two_classes() {
+        assert_eq!(classes(&[]), ["/classes"]);
+        assert_eq!(classes(&["a"]), ["/classes"]);
+        assert!(classes(&["a", "b"]).is_empty());
+        assert!(Task::Classification { classes: vec![], open_classes: true }.faults().is_empty());
+        assert!(Task::Regression.faults().is_empty());
+    }
+
+    #[test]
+    fn evil_and_repeated_classes_are_faults_at_their_place() {
+        assert_eq!(
+            classes(&["a", "a", "", "b\u{7f}", &"x".repeat(201)]),
+            ["/classes/1", "/classes/2", "/classes/3", "/classes/4"]
+        );
+    }
+
+    #[test]
+    fn there_are_at_most_a_hundred_thousand_classes_and_a_hundred_faults() {
+        let many = |count: usize| Task::Classification {
+            classes: (0..count).map(|index| index.to_string()).collect(),
+            open_classes: false,
+        };
+        assert!(many(100_000).faults().is_empty());
+        assert_eq!(pointers(many(100_001).faults()), ["/classes"]);
+        assert_eq!(classes(&[""; 500]).len(), 100);
+    }
+}

@@ -58,3 +58,51 @@ impl fmt::Display for Seq {
         self.0.fmt(formatter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_are_taken() {
+        for name in ["a", "0", "digits", "fashion-mnist_2.1", &"x".repeat(64)] {
+            assert_eq!(LearnerName::parse(name).map(|parsed| parsed.to_string()), Ok(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn evil_names_are_refused() {
+        let evil = [
+            "",
+            "A",
+            "Digits",
+            ".",
+            "..",
+            "-a",
+            "_a",
+            ".a",
+            "a/b",
+            "a b",
+            "a\0",
+            "a\n",
+            "ä",
+            "a%2f",
+            "a\"",
+            "a'--",
+            "../a",
+            "a\u{202e}b",
+        ];
+        for name in evil.into_iter().chain([&*"x".repeat(65)]) {
+            assert!(LearnerName::parse(name).is_err(), "{name:?}");
+            let json = serde_json::to_string(name).unwrap();
+            assert!(serde_json::from_str::<LearnerName>(&json).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_reads_back_from_json() {
+        let name = LearnerName::parse("digits").unwrap();
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"digits\"");
+        assert_eq!(serde_json::from_str::<LearnerName>("\"digits\"").unwrap(), name);
+    }
+}

@@ -1,6 +1,20 @@
 //! From bodies to rows: one file for every body format, all against the learner's schema.
 //!
-//! Faults point at values by JSON pointer and never quote them.
+//! A body is read in one pass, and everything that is wrong with it is said at once. Faults point at values by JSON
+//! pointer and never quote them. No body makes it panic. Called by the HTTP edge, off the async runtime when large.
+
+mod example;
+mod image;
+mod json;
+mod label;
+mod ndjson;
+mod place;
+mod predict;
+mod read;
+mod row;
+mod show;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
@@ -49,25 +63,21 @@ pub struct PredictBody {
 
 /// The body `{"examples":[{"inputs":{…},"label":…,"id"?}]}`.
 pub fn examples_json(body: &[u8], expected: Expected<'_>) -> Result<Vec<NewExample>, DecodeError> {
-    let _ = (body, expected);
-    unimplemented!("helper C")
+    json::examples(body, expected)
 }
 
 /// One example a line.
 pub fn examples_ndjson(body: &[u8], expected: Expected<'_>) -> Result<Vec<NewExample>, DecodeError> {
-    let _ = (body, expected);
-    unimplemented!("helper C")
+    ndjson::examples(body, expected)
 }
 
 /// The body `{"inputs":[{…}],"version"?}`.
 pub fn predict_json(body: &[u8], expected: Expected<'_>) -> Result<PredictBody, DecodeError> {
-    let _ = (body, expected);
-    unimplemented!("helper C")
+    predict::body(body, expected)
 }
 
 /// A stored row as the JSON object that came in as `inputs` (images as nested channel-last or flat arrays, as they
 /// are accepted), for reading the stream back.
 pub fn inputs_to_json(schema: &Schema, row: &Row) -> serde_json::Value {
-    let _ = (schema, row);
-    unimplemented!("helper C")
+    show::inputs(schema, row)
 }

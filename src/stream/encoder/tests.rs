@@ -190,8 +190,6 @@ fn any_schema() -> Schema {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(64), ..ProptestConfig::default() })]
-
     #[test]
     fn every_stored_row_is_encoded_to_as_many_finite_numbers_as_the_shape_says(
         seen in prop::collection::vec(any_row(), 0..8),

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::{Feature, FeatureKind, MAX_CLASS, MAX_FEATURE_NAME, Schema, Task};
+use super::{Feature, FeatureKind, MAX_CATEGORY, MAX_CLASS, MAX_FEATURE_NAME, Schema, Task};
 
 const MAX_FEATURES: usize = 10_000;
 const MAX_COLUMNS: usize = 1_000_000;
@@ -92,7 +92,7 @@ impl Task {
         let mut seen = HashSet::new();
         for (index, class) in classes.iter().enumerate() {
             let pointer = || format!("/classes/{index}");
-            if let Some(detail) = text_fault(class, "a class", MAX_CLASS) {
+            if let Some(detail) = class_fault(class) {
                 faults.push((pointer(), detail));
             } else if !seen.insert(class) {
                 faults.push((pointer(), "the class stands there twice".into()));
@@ -101,6 +101,17 @@ impl Task {
         faults.truncate(MAX_FAULTS);
         faults
     }
+}
+
+/// What is wrong with a class, of a document, a label or a growth order.
+pub fn class_fault(class: &str) -> Option<String> {
+    text_fault(class, "a class", MAX_CLASS)
+}
+
+/// What is wrong with a category, of a row or a growth order: it may be any text, the empty one too, within a length.
+pub fn category_fault(category: &str) -> Option<String> {
+    let fits = category.len() <= MAX_CATEGORY || category.chars().count() <= MAX_CATEGORY;
+    (!fits).then(|| format!("a category has at most {MAX_CATEGORY} characters"))
 }
 
 /// What is wrong with a short text that is stored, shown and used as a key.

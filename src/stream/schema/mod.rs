@@ -8,6 +8,9 @@ mod faults;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::stream) use faults::text_fault;
+pub use faults::{category_fault, class_fault};
+
 /// The longest name of a feature, in characters.
 pub const MAX_FEATURE_NAME: usize = 100;
 /// The longest class, in characters.

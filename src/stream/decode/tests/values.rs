@@ -1,0 +1,124 @@
+//! Single values: numbers, categories, vectors, labels.
+
+use super::*;
+use crate::stream::example::{Label, Value};
+
+fn value(kind: FeatureKind, json: &str) -> Result<Value, DecodeError> {
+    let example = Learner::of(kind).example(&format!(r#"{{"x":{json}}}"#), "1");
+    example.map(|mut example| example.row.pop().unwrap())
+}
+
+const X: &str = "/examples/0/inputs/x";
+
+#[test]
+fn a_number_may_be_missing() {
+    assert_eq!(value(FeatureKind::Numeric, "-2"), Ok(Value::Number(-2.0)));
+    assert_eq!(value(FeatureKind::Numeric, "0.1"), Ok(Value::Number(0.1)));
+    assert_eq!(value(FeatureKind::Numeric, "null"), Ok(Value::Missing));
+    assert_eq!(Learner::of(FeatureKind::Numeric).example("{}", "1").unwrap().row, [Value::Missing]);
+    for wrong in ["\"1\"", "true", "[1]", "{}"] {
+        assert_eq!(pointers(value(FeatureKind::Numeric, wrong)), [X], "{wrong}");
+    }
+}
+
+#[test]
+fn a_category_is_a_text_and_may_be_missing() {
+    let kind = || FeatureKind::Categorical { max_categories: 4 };
+    assert_eq!(value(kind(), "\"\""), Ok(Value::Category(String::new())));
+    assert_eq!(value(kind(), r#""\u00e9\n""#), Ok(Value::Category("é\n".into())));
+    assert_eq!(value(kind(), "null"), Ok(Value::Missing));
+    assert_eq!(value(kind(), &format!("\"{}\"", "é".repeat(200))), Ok(Value::Category("é".repeat(200))));
+    assert_eq!(Learner::of(kind()).example("{}", "1").unwrap().row, [Value::Missing]);
+    for wrong in ["1", "true", "[\"a\"]", "{}", &format!("\"{}\"", "x".repeat(201))] {
+        assert_eq!(pointers(value(kind(), wrong)), [X], "{wrong}");
+    }
+}
+
+#[test]
+fn a_vector_has_its_size_and_is_never_missing() {
+    let kind = || FeatureKind::Vector { size: 3 };
+    assert_eq!(value(kind(), "[1,-2.5,1e-50]"), Ok(Value::Vector(vec![1.0, -2.5, 0.0])));
+    for wrong in ["[]", "[1,2]", "[1,2,3,4]", "null", "1", "\"1,2,3\"", "{}"] {
+        assert_eq!(pointers(value(kind(), wrong)), [X], "{wrong}");
+    }
+    for wrong in ["null", "\"2\"", "[2]", "{}", "false"] {
+        assert_eq!(pointers(value(kind(), &format!("[1,{wrong},3]"))), [format!("{X}/1")], "{wrong}");
+    }
+    assert_eq!(pointers(Learner::of(kind()).example("{}", "1")), [X]);
+}
+
+#[test]
+fn numbers_beyond_f32_are_faults_at_their_place() {
+    let large = f64::from(f32::MAX);
+    assert_eq!(value(FeatureKind::Numeric, &large.to_string()), Ok(Value::Number(large)));
+    let digits = format!("1{}", "0".repeat(400));
+    for beyond in ["3.5e38", "-3.5e38", "1e308", "1e400", "-1e99999999999", &digits] {
+        assert_eq!(pointers(value(FeatureKind::Numeric, beyond)), [X], "{beyond}");
+        let vector = value(FeatureKind::Vector { size: 2 }, &format!("[0,{beyond}]"));
+        assert_eq!(pointers(vector), [format!("{X}/1")], "{beyond}");
+        let label = Learner::of(FeatureKind::Numeric).example("{}", beyond);
+        assert_eq!(pointers(label), ["/examples/0/label"], "{beyond}");
+        let lines =
+            Learner::of(FeatureKind::Numeric).lines(&format!("\n{{\"label\":1,\"inputs\":{{\"x\":{beyond}}}}}"));
+        assert_eq!(pointers(lines), ["/1/inputs/x"], "{beyond}");
+    }
+}
+
+#[test]
+fn numbers_are_read_to_the_last_bit() {
+    for text in ["0.1", "1.7976931348623157e30", "123456.78901234567", "2.2250738585072014e-308", "9007199254740993"] {
+        let expected: f64 = text.parse().unwrap();
+        assert_eq!(value(FeatureKind::Numeric, text), Ok(Value::Number(expected)), "{text}");
+    }
+}
+
+#[test]
+fn names_are_escaped_in_pointers() {
+    let features = vec![Feature { name: "a/b~c".into(), kind: FeatureKind::Numeric }];
+    let learner = Learner { schema: Schema { features }, task: Task::Regression };
+    assert_eq!(pointers(learner.example(r#"{"a/b~c":"x"}"#, "1")), ["/examples/0/inputs/a~1b~0c"]);
+}
+
+#[test]
+fn an_integer_or_boolean_label_stands_for_the_class_of_that_text() {
+    let learner = Learner::new();
+    let label = |json: &str| learner.example(INPUTS, json).map(|example| example.label);
+    assert_eq!(label("\"a\""), Ok(Label::Class("a".into())));
+    assert_eq!(label("7"), Ok(Label::Class("7".into())));
+    assert_eq!(label("true"), Ok(Label::Class("true".into())));
+    let open = Learner::with_task(Task::Classification { classes: vec![], open_classes: true });
+    let label = |json: &str| open.example(INPUTS, json).map(|example| example.label);
+    assert_eq!(label("-3"), Ok(Label::Class("-3".into())));
+    assert_eq!(label("18446744073709551615"), Ok(Label::Class("18446744073709551615".into())));
+    assert_eq!(label("false"), Ok(Label::Class("false".into())));
+}
+
+#[test]
+fn a_closed_task_refuses_classes_that_it_does_not_have() {
+    let answer = Learner::new().example(INPUTS, "\"other\"");
+    let Err(DecodeError::Invalid(faults)) = answer else { panic!("the class is unknown") };
+    let detail = "the task does not have this class; tasks with `open_classes` take new ones";
+    assert_eq!(faults, [Fault { pointer: "/examples/0/label".into(), detail: detail.into() }]);
+    for wrong in ["8", "false", "7.0", "null", "[]", "{}", "\"A\""] {
+        assert_eq!(pointers(Learner::new().example(INPUTS, wrong)), ["/examples/0/label"], "{wrong}");
+    }
+}
+
+#[test]
+fn an_open_task_takes_new_classes_but_no_evil_ones() {
+    let open = Learner::with_task(Task::Classification { classes: vec![], open_classes: true });
+    assert_eq!(open.example(INPUTS, "\"new\"").unwrap().label, Label::Class("new".into()));
+    let long = format!("\"{}\"", "x".repeat(201));
+    for wrong in ["\"\"", r#""a\u0000""#, "1.5", "null", "[\"a\"]", &long] {
+        assert_eq!(pointers(open.example(INPUTS, wrong)), ["/examples/0/label"], "{wrong}");
+    }
+}
+
+#[test]
+fn a_regression_takes_numbers_only() {
+    let learner = Learner::with_task(Task::Regression);
+    assert_eq!(learner.example(INPUTS, "-1.5e3").unwrap().label, Label::Number(-1500.0));
+    for wrong in ["\"1\"", "true", "null", "[1]"] {
+        assert_eq!(pointers(learner.example(INPUTS, wrong)), ["/examples/0/label"], "{wrong}");
+    }
+}

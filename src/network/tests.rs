@@ -154,8 +154,6 @@ fn the_residual_network_computes_the_same_as_the_reference() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-
     #[test]
     fn an_mlp_of_any_size_computes_the_same_as_the_reference(
         (features, outputs, rows) in (1usize..23, 1usize..9, 1usize..9),

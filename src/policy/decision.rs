@@ -73,8 +73,12 @@ pub fn decide_now(settings: &PolicySettings, signals: &Signals, network: &Networ
     Decision { grow, reasons }
 }
 
-/// Enough rows since the last growth for its effect to show.
+/// Enough rows since the last growth for its effect to show. Passes over the whole history that have settled since then
+/// show it as well as new rows would, so a learner whose stream is quiet still reaches the size that its data allow.
 fn refractory(rule: &DataVolume, signals: &Signals) -> Reason {
+    if signals.settled {
+        return reason("refractory", true, "passes over history have settled since the last growth".into());
+    }
     let share = rule.refractory_share * signals.examples_at_growth as f64;
     let wanted = (rule.refractory_rows as f64).max(share).ceil();
     let detail = format!("{} rows since the last growth, {wanted} are waited for", signals.rows_since_growth);

@@ -8,8 +8,12 @@ use crate::network::{Network, Node};
 
 use super::settings::DataVolume;
 
-/// A widening by less than this factor of the parameters is not worth the disturbance.
-const WORTHWHILE: f64 = 1.1;
+/// A widening by less than this factor of the parameters is not worth the disturbance: a learner that always grew as far
+/// as its bound allows would grow by a few units every few rows. (A rule with a smaller `max_factor` asks for less.)
+const WORTHWHILE: f64 = 1.5;
+
+/// The share of `max_factor`'s gain that is worthwhile where that factor is small.
+const WORTHWHILE_GAIN: f64 = 0.5;
 
 /// Factors are tried in hundredths, so that a request reads well.
 const HUNDREDTHS: u32 = 100;
@@ -104,7 +108,8 @@ fn deeper(network: &Network, hidden: &[&Node], refused: &mut Vec<String>) -> Opt
 fn wider(network: &Network, limits: &Limits, rule: &DataVolume, refused: &mut Vec<String>) -> Option<(Plan, String)> {
     let (limit, name) = limits.smallest();
     let most = (rule.max_factor * f64::from(HUNDREDTHS)) as u32;
-    let worthwhile = (network.parameter_count() as f64 * WORTHWHILE).ceil() as u64;
+    let least = WORTHWHILE.min(1.0 + WORTHWHILE_GAIN * (rule.max_factor - 1.0));
+    let worthwhile = (network.parameter_count() as f64 * least).ceil() as u64;
     let at = |hundredths: u32| plan(network, &widened(hundredths), 0);
     let largest = match at(most) {
         Ok(plan) => plan,
@@ -114,7 +119,7 @@ fn wider(network: &Network, limits: &Limits, rule: &DataVolume, refused: &mut Ve
         }
     };
     if largest.parameters_after < worthwhile {
-        refused.push(format!("widening by {} gives less than {WORTHWHILE} × the parameters", rule.max_factor));
+        refused.push(format!("widening by {} gives less than {least} × the parameters", rule.max_factor));
         return None;
     }
     if largest.parameters_after <= limit {

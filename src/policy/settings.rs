@@ -28,9 +28,11 @@ pub struct DataVolume {
     pub exponent: f64,
     /// Deepen when mean hidden width / depth exceeds this.
     pub width_per_layer: f64,
-    /// The most that one growth multiplies the parameters by.
+    /// The most that one widening multiplies the parameters by. A deepening adds a single layer, whatever its share: a
+    /// narrow input would forbid it for ever otherwise.
     pub max_factor: f64,
-    /// After a growth this many rows, as a share of those seen at the growth, pass before the next.
+    /// After a growth this many new rows, as a share of those seen at the growth, pass before the next, unless passes over
+    /// the whole history have settled since.
     pub refractory_share: f64,
     /// And at least this many rows.
     pub refractory_rows: u64,
@@ -46,12 +48,12 @@ impl Default for DataVolume {
             max_parameters: default_max_parameters(),
             parameters_per_example: 100.0,
             exponent: 0.7,
-            width_per_layer: 24.0,
+            width_per_layer: 30.0,
             max_factor: 2.0,
             refractory_share: 0.1,
             refractory_rows: 100,
             flat_improvement: 0.05,
-            max_gap: 1.0,
+            max_gap: 3.0,
         }
     }
 }

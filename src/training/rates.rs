@@ -1,4 +1,4 @@
-//! The learning rate at a step: configured × set-backs × warm-up after a growth.
+//! The learning rate at a step: configured × set-backs × warm-up after a growth, and in passes over history × plateau.
 //!
 //! A function of settings, the step's number and two numbers that the checkpoint carries. Called by the trainer.
 
@@ -13,6 +13,12 @@ pub struct Rates {
     pub set_back_factor: f64,
     /// The number of steps done at the last growth; `None` before the first.
     pub grown_at: Option<u64>,
+}
+
+/// The factor on the rate of a pass over history after `stale` passes in a row that improved nothing: each halves it, as
+/// steps too large to settle are the usual reason. New rows, a growth or an improvement bring the whole rate back.
+pub fn plateau_factor(stale: u32) -> f64 {
+    0.5f64.powi(stale.min(20) as i32)
 }
 
 impl Default for Rates {
@@ -89,6 +95,12 @@ mod tests {
         assert_eq!(rates.learning_rate(&settings, 1), 0.005);
         (0..2_000).for_each(|_| rates.set_back());
         assert!(rates.learning_rate(&settings, 1) > 0.0);
+    }
+
+    #[test]
+    fn every_stale_pass_halves_the_rate_of_the_next() {
+        assert_eq!([0, 1, 2].map(plateau_factor), [1.0, 0.5, 0.25]);
+        assert!(plateau_factor(u32::MAX) > 0.0);
     }
 
     #[test]

@@ -45,10 +45,10 @@ impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
             optimizer: Optimizer::ADAM,
-            learning_rate: 0.001,
+            learning_rate: 0.002,
             batch: 32,
             seed: 1,
-            steps_per_row: 0.25,
+            steps_per_row: 0.5,
             replay_share: 0.5,
             round_rows: 64,
             round_wait_ms: 200,

@@ -212,8 +212,6 @@ fn a_state_that_does_not_fit_together_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn malformed_state_files_never_panic(position: prop::sample::Index, value: u8, length: prop::sample::Index) {
         let mut bytes = state().to_bytes().unwrap();

@@ -147,6 +147,9 @@ impl SqliteStore {
 
 /// Redeems a put's claim for a row that is about to name the blob.
 ///
+/// Two rows may name what was put once: the second finds no claim, or takes that of another learner that put the same
+/// bytes just now. Then only that learner's commit may find the blob gone, be refused and have to put it again.
+///
 /// # Errors
 /// The blob is not there whole; then the row must not be written.
 pub(super) async fn name(connection: &mut SqliteConnection, digest: BlobDigest) -> Result<(), StoreError> {

@@ -47,7 +47,7 @@ async fn publish(
     commit: &Commit,
 ) -> Result<Vec<i64>, StoreError> {
     let at = now();
-    for digest in digests(&commit.checkpoint, &commit.versions) {
+    for digest in mentions(&commit.checkpoint, &commit.versions) {
         blobs::name(transaction, digest).await?;
     }
     for version in &commit.versions {
@@ -69,11 +69,9 @@ async fn publish(
     Ok(gone)
 }
 
-/// Every blob that these rows name, once.
-pub(super) fn digests(checkpoint: &Checkpoint, versions: &[NewVersion]) -> BTreeSet<BlobDigest> {
-    let mut digests: BTreeSet<BlobDigest> = versions.iter().map(|version| version.digest).collect();
-    digests.extend([checkpoint.weights, checkpoint.optimizer]);
-    digests
+/// Every blob that these rows name, as often as they name it.
+pub(super) fn mentions(checkpoint: &Checkpoint, versions: &[NewVersion]) -> impl Iterator<Item = BlobDigest> {
+    versions.iter().map(|version| version.digest).chain([checkpoint.weights, checkpoint.optimizer])
 }
 
 /// Writes the one checkpoint of a learner. Its blobs must be there whole and named already ([`blobs::name`]).

@@ -37,7 +37,7 @@ impl SqliteStore {
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::from)?;
-        for digest in commit::digests(&checkpoint, std::slice::from_ref(&first)) {
+        for digest in commit::mentions(&checkpoint, std::slice::from_ref(&first)) {
             blobs::name(&mut transaction, digest).await?;
         }
         versions::insert(&mut transaction, learner, &first, at).await?;

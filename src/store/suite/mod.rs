@@ -1,1 +1,91 @@
-//! The suite of the stores.
+//! The tests of every store, written against `dyn Store`: each claim is a function over a bench.
+//!
+//! A store's own tests give a [`Bench`] to [`store_suite`], which makes a test of every claim. A claim that is missing
+//! from the list is unused code, which the checks refuse.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::training::Store;
+
+pub(super) mod fixtures;
+pub(super) mod ingest;
+pub(super) mod learners;
+pub(super) mod registry;
+pub(super) mod trainers;
+
+/// A database of its own that can be opened again and again.
+#[async_trait]
+pub(super) trait Bench: Send + Sync {
+    /// A store on the bench's database; another handle of it if one is open already.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+/// Makes a test of every claim; the expression makes a new bench.
+macro_rules! store_suite {
+    ($bench:expr) => {
+        crate::store::suite::claims! { $bench;
+            ingest:
+                acked_examples_are_read_back_dense_after_reopening,
+                an_id_that_is_known_is_counted_and_not_stored_again,
+                an_id_that_comes_twice_in_one_call_is_stored_once,
+                a_replay_gets_the_first_answer_even_after_reopening,
+                a_key_with_another_body_is_refused_and_stores_nothing,
+                a_key_belongs_to_its_learner,
+                keys_are_forgotten_after_their_days_and_not_before,
+                concurrent_appends_stay_dense,
+                many_rows_with_ids_keep_their_order,
+                labels_come_back_exactly,
+                fetched_places_that_do_not_exist_are_left_out,
+                a_gone_learner_is_refused_and_the_others_are_stored,
+                pages_of_a_stream_follow_each_other;
+            learners:
+                a_created_learner_has_its_first_version_live_and_its_checkpoint,
+                a_taken_name_is_refused_and_nothing_of_it_is_stored,
+                learners_are_listed_by_name_in_pages,
+                settings_are_replaced_only_at_their_revision,
+                a_deleted_learner_is_gone_at_once_and_its_name_is_free,
+                a_number_is_never_given_twice,
+                a_learner_that_names_a_missing_blob_is_not_created;
+            registry:
+                a_blob_of_many_parts_is_read_back,
+                a_blob_may_be_put_twice,
+                puts_of_the_same_bytes_at_once_make_one_blob,
+                an_empty_blob_is_a_blob,
+                a_version_is_read_back_as_it_was_published,
+                dropped_weights_leave_their_rows_and_take_their_blobs,
+                a_blob_that_two_learners_share_outlives_one_of_them,
+                a_put_that_waits_for_its_commit_is_not_swept;
+            trainers:
+                a_lease_is_held_by_one_owner_at_a_time,
+                an_expired_lease_can_be_taken,
+                tokens_grow_with_every_holder,
+                a_stale_fence_writes_nothing,
+                a_lease_that_was_given_back_writes_nothing,
+                a_commit_is_visible_whole_after_reopening,
+                a_commit_that_names_a_missing_blob_changes_nothing,
+                a_commit_whose_version_is_taken_changes_nothing,
+                a_commit_to_a_missing_live_version_changes_nothing,
+                a_replaced_checkpoint_takes_its_blobs_with_it,
+                numbers_of_a_checkpoint_come_back_to_the_last_bit,
+                journal_positions_are_dense,
+                the_journal_is_filtered_by_kind_in_order,
+                tickets_are_taken_in_order_and_keep_their_outcome;
+        }
+    };
+}
+
+/// The list of [`store_suite`] turned into tests.
+macro_rules! claims {
+    ($bench:expr; $($area:ident: $($claim:ident),+;)+) => {
+        $($(
+            #[tokio::test]
+            async fn $claim() {
+                crate::store::suite::$area::$claim(&$bench).await;
+            }
+        )+)+
+    };
+}
+
+pub(super) use {claims, store_suite};

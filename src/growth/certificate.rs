@@ -1,11 +1,20 @@
 //! The certificate: the measured proof that a growth preserved the function.
+//!
+//! Decided in f64 by the reference evaluator, on the largest absolute difference of a logit (never a sum, which hides
+//! errors); the f32 path as served and training mode are measured beside it.
 
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Network, Parameters};
+use crate::compute::random::{Purpose, Random};
+use crate::network::op::ReferenceBatch;
+use crate::network::reference::{self, ReferenceParameters};
+use crate::network::{Mode, Network, Parameters, execute};
 
 use super::apply::GrowthError;
-use super::plan::Plan;
+use super::plan::{GrowthOp, Plan};
+use super::request::{DeeperKind, GrowthRequest, Split};
 
 /// The rows on which teacher and student are compared: real rows as the encoder gives them, and a seed for random ones.
 #[derive(Debug, Clone)]
@@ -43,12 +52,216 @@ pub struct Certificate {
 
 /// Compares teacher and student. For new inputs the student's rows have zeros in the new columns and random values as
 /// well (a zero column ignores them); for new classes the old logits are compared.
+///
+/// A figure that is no number (a logit that is not finite) counts as the largest there is.
+///
+/// # Errors
+/// Probe rows that do not fit the teacher, a plan or parameters of another network.
 pub fn certify(
     plan: &Plan,
     teacher: (&Network, &Parameters),
     student: (&Network, &Parameters),
     probe: &Probe,
 ) -> Result<Certificate, GrowthError> {
-    let _ = (plan, teacher, student, probe);
-    unimplemented!("helper B")
+    let (teacher, student) = (Side::new(teacher)?, Side::new(student)?);
+    if student.network.output_shape().elements() < teacher.network.output_shape().elements() {
+        return Err(GrowthError::Mismatch("the student has fewer outputs".into()));
+    }
+    let rows = ProbeRows::new(teacher.network, student.network, probe)?;
+    let old = teacher.logits(&rows.teacher, Path::Reference)?;
+    let old_served = teacher.logits(&rows.teacher, Path::Served)?;
+    let exact = compare(&old, &student, &rows, Path::Reference)?;
+    let served = compare(&old_served, &student, &rows, Path::Served)?;
+    let rows_training = rows.training();
+    let old_training = teacher.logits(&rows_training.teacher, Path::Training)?;
+    let measured = exact_in_training(plan.op) || steady(&teacher, &rows_training, &old_training)?;
+    let training = match measured {
+        true => Some(compare(&old_training, &student, &rows_training, Path::Training)?.relative),
+        false => None,
+    };
+    let limit = limit(plan);
+    let own = difference(&old, &old_served).relative;
+    let served_limit = limit.max(PRECISION).max((SERVED_FACTOR * own).min(f64::MAX));
+    let preserved =
+        exact.relative <= limit && served.relative <= served_limit && training.is_none_or(|relative| relative <= limit);
+    Ok(Certificate {
+        rows: rows.real,
+        random_rows: RANDOM_ROWS,
+        max_abs_diff: exact.absolute,
+        max_rel_diff: exact.relative,
+        limit,
+        served_max_abs_diff: served.absolute,
+        served_max_rel_diff: served.relative,
+        served_limit,
+        train_max_rel_diff: training,
+        preserved,
+    })
+}
+
+/// The most real rows that are compared.
+const REAL_ROWS: usize = 256;
+/// The random rows that are compared.
+const RANDOM_ROWS: usize = 64;
+/// The most rows of either kind in the one batch that training mode is compared on: batch statistics need it whole.
+const TRAINING_ROWS: usize = 32;
+/// The rows that one thread of the reference evaluator takes at a time; the result does not depend on it.
+const CHUNK: usize = 16;
+/// The largest relative difference of a growth that copies.
+const PRECISION: f64 = 1e-5;
+/// How many times the teacher's own difference between f32 and f64 the served path may differ.
+const SERVED_FACTOR: f64 = 8.0;
+
+/// The limit in f64.
+fn limit(plan: &Plan) -> f64 {
+    let only_zeros = match &plan.request {
+        GrowthRequest::Wider(wider) => wider.split == Split::Fresh,
+        GrowthRequest::Deeper(deeper) => deeper.kind == DeeperKind::Residual,
+        GrowthRequest::Inputs { .. } | GrowthRequest::Classes { .. } => true,
+    };
+    plan.approximate.unwrap_or(if only_zeros { 0.0 } else { PRECISION })
+}
+
+/// A network with its parameters in both precisions.
+struct Side<'a> {
+    network: &'a Network,
+    parameters: &'a Parameters,
+    wide: ReferenceParameters,
+    device: Device,
+}
+
+impl<'a> Side<'a> {
+    fn new((network, parameters): (&'a Network, &'a Parameters)) -> Result<Self, GrowthError> {
+        let device = parameters.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
+        Ok(Self { network, parameters, wide: reference::widen(parameters)?, device })
+    }
+
+    /// The logits of all rows, row by row.
+    fn logits(&self, rows: &[Vec<f32>], path: Path) -> Result<Vec<f64>, GrowthError> {
+        let chunk = |rows: &[Vec<f32>], mode| reference::evaluate(self.network, &self.wide, &self.batch(rows), mode);
+        match path {
+            Path::Reference => {
+                let chunks: Vec<_> = rows.par_chunks(CHUNK).map(|rows| chunk(rows, Mode::Evaluate)).collect();
+                let mut logits = Vec::new();
+                for chunk in chunks {
+                    logits.extend(chunk?.values);
+                }
+                Ok(logits)
+            }
+            Path::Training => Ok(chunk(rows, TRAINING)?.values),
+            Path::Served => {
+                let batch = Tensor::from_vec(rows.concat(), self.network.input().batched(rows.len()), &self.device)?;
+                let logits = execute::evaluate(self.network, self.parameters, &batch)?;
+                let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+                Ok(logits.into_iter().map(f64::from).collect())
+            }
+        }
+    }
+
+    fn batch(&self, rows: &[Vec<f32>]) -> ReferenceBatch {
+        let values = rows.iter().flatten().copied().map(f64::from).collect();
+        ReferenceBatch { rows: rows.len(), shape: self.network.input().clone(), values }
+    }
+}
+
+/// Which evaluation is compared.
+#[derive(Clone, Copy)]
+enum Path {
+    /// f64.
+    Reference,
+    /// f64 in training mode.
+    Training,
+    /// f32, as predictions are made.
+    Served,
+}
+
+const TRAINING: Mode = Mode::Train { seed: 0, step: 1 };
+const ANOTHER_STEP: Mode = Mode::Train { seed: 0, step: 2 };
+
+/// The rows for the teacher, and for the student one or two variants of the same.
+struct ProbeRows {
+    real: usize,
+    teacher: Vec<Vec<f32>>,
+    student: Vec<Vec<Vec<f32>>>,
+}
+
+impl ProbeRows {
+    fn new(teacher: &Network, student: &Network, probe: &Probe) -> Result<Self, GrowthError> {
+        let size = teacher.input().elements();
+        let added = student.input().elements().checked_sub(size);
+        let added = added.ok_or_else(|| GrowthError::Mismatch("the student has fewer inputs".into()))?;
+        if probe.rows.iter().take(REAL_ROWS).any(|row| row.len() != size) {
+            return Err(GrowthError::Mismatch(format!("a probe row has not the teacher's {size} inputs")));
+        }
+        let mut random = Random::keyed(probe.seed, Purpose::Probe, 0, "rows");
+        let mut normals = |count: usize| -> Vec<f32> { (0..count).map(|_| random.normal() as f32).collect() };
+        let mut rows: Vec<Vec<f32>> = probe.rows.iter().take(REAL_ROWS).cloned().collect();
+        let real = rows.len();
+        rows.extend((0..RANDOM_ROWS).map(|_| normals(size)));
+        let mut student = Vec::new();
+        if added > 0 {
+            student.push(rows.iter().map(|row| [&row[..], &vec![0.0; added]].concat()).collect());
+            student.push(rows.iter().map(|row| [&row[..], &normals(added)].concat()).collect());
+        } else {
+            student.push(rows.clone());
+        }
+        Ok(Self { real, teacher: rows, student })
+    }
+
+    /// The smaller batch for training mode: rows of both kinds.
+    fn training(&self) -> Self {
+        let kept = |rows: &Vec<Vec<f32>>| -> Vec<Vec<f32>> {
+            let (real, random) = rows.split_at(self.real);
+            real.iter().take(TRAINING_ROWS).chain(random.iter().take(TRAINING_ROWS)).cloned().collect()
+        };
+        let real = self.real.min(TRAINING_ROWS);
+        Self { real, teacher: kept(&self.teacher), student: self.student.iter().map(kept).collect() }
+    }
+}
+
+struct Difference {
+    absolute: f64,
+    relative: f64,
+}
+
+/// The largest difference of an old logit on one path; `old` are the teacher's logits there.
+fn compare(old: &[f64], student: &Side<'_>, rows: &ProbeRows, path: Path) -> Result<Difference, GrowthError> {
+    let width = old.len() / rows.teacher.len();
+    let grown = student.network.output_shape().elements();
+    let mut largest = Difference { absolute: 0.0, relative: 0.0 };
+    for variant in &rows.student {
+        let new = student.logits(variant, path)?;
+        let kept: Vec<f64> = new.chunks_exact(grown).flat_map(|row| &row[..width]).copied().collect();
+        let found = difference(old, &kept);
+        largest.absolute = largest.absolute.max(found.absolute);
+        largest.relative = largest.relative.max(found.relative);
+    }
+    Ok(largest)
+}
+
+fn difference(old: &[f64], new: &[f64]) -> Difference {
+    let scale = old.iter().fold(1.0f64, |largest, logit| largest.max(logit.abs()));
+    let mut absolute = 0.0f64;
+    for (old, new) in old.iter().zip(new) {
+        let off = (new - old).abs();
+        // The largest finite number rather than infinity: the certificate is stored as JSON.
+        absolute = if off.is_finite() { absolute.max(off) } else { f64::MAX };
+    }
+    let relative = if absolute == f64::MAX { f64::MAX } else { absolute / scale };
+    Difference { absolute, relative }
+}
+
+/// Growths that leave every mask of dropout as it is, because no node behind which one stands changes its shape.
+fn exact_in_training(op: GrowthOp) -> bool {
+    match op {
+        GrowthOp::Deeper | GrowthOp::Classes => true,
+        GrowthOp::Wider | GrowthOp::Inputs => false,
+    }
+}
+
+/// Whether training mode draws nothing at random: then every growth is exact there too. Under dropout the masks of
+/// copies differ (Net2Net §2.3).
+fn steady(teacher: &Side<'_>, rows: &ProbeRows, logits: &[f64]) -> Result<bool, GrowthError> {
+    let batch = teacher.batch(&rows.teacher);
+    let again = reference::evaluate(teacher.network, &teacher.wide, &batch, ANOTHER_STEP)?;
+    Ok(again.values == logits)
 }

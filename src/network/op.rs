@@ -125,6 +125,12 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// The same op with `channels` output channels: for producers; every other op returns itself unchanged.
     fn with_channels(&self, channels: usize) -> Arc<dyn Op>;
 
+    /// The same op taking the channels `start..end` of its input: for the relation `Takes`, whose range moves when the
+    /// channels before it or in it grow. `None` for every other op.
+    fn with_range(&self, _start: usize, _end: usize) -> Option<Arc<dyn Op>> {
+        None
+    }
+
     /// Whether this op makes new channels: the relation `Produces`, which does not depend on its inputs.
     fn produces_channels(&self) -> bool {
         false

@@ -33,10 +33,11 @@ pub struct EncodedRows {
 
 impl EncodedRows {
     /// Encodes examples with the model's encoder and targets.
-    pub fn encode(model: &Model, examples: &[StoredExample]) -> Self {
+    pub fn encode<'a>(model: &Model, examples: impl IntoIterator<Item = &'a StoredExample>) -> Self {
+        let examples: Vec<&StoredExample> = examples.into_iter().collect();
         let shape = model.encoder.shape();
         let mut values = Vec::with_capacity(examples.len() * shape.elements());
-        for example in examples {
+        for example in &examples {
             model.encoder.encode_into(&example.row, &mut values);
         }
         let labels = match &model.targets {

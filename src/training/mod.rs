@@ -4,25 +4,47 @@
 //! its first step, and every random choice is keyed, so a restart continues as if nothing had happened.
 
 pub mod checkpoint;
+mod creation;
 pub mod encoded;
+mod environment;
+mod error;
 pub mod evaluation;
 mod exact;
 pub mod gate;
+mod gate_progress;
+mod growing;
 pub mod growth_order;
 pub mod history;
+mod inputs;
 pub mod journal;
 pub mod learner;
+mod learner_slot;
+mod load;
+mod orders;
+mod passes;
 pub mod patch;
+mod progress;
 pub mod progressive;
+mod publish;
 pub mod rates;
 pub mod replay;
 pub mod rescale;
+mod residents;
+mod round;
+mod rows;
 pub mod settings;
+mod showing;
 pub mod status;
 pub mod step;
+mod steps;
 pub mod store;
 pub mod supervisor;
+#[cfg(test)]
+mod tests;
+mod trainer;
 pub mod trend;
+mod turn_loop;
+mod turns;
 
 pub use checkpoint::Checkpoint;
 pub use growth_order::{GrowthOrder, GrowthTicket, TicketState, Trigger};

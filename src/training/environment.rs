@@ -1,0 +1,50 @@
+//! What every trainer of a process shares: store, compute pool, device, metrics.
+//!
+//! Trainers are plain threads: they wait for the store here and compute on the pool here, never on the async runtime.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use candle_core::Device;
+use tokio::runtime::Handle;
+
+use super::error::TrainingError;
+use super::store::Store;
+use super::supervisor::LiveMoved;
+use crate::compute::pool::TrainingPool;
+use crate::config::TrainingConfig;
+use crate::metrics::TrainingMetrics;
+use crate::stream::StoreError;
+
+/// Shared by the trainers of a process.
+pub(super) struct Environment {
+    pub store: Arc<dyn Store>,
+    pub runtime: Handle,
+    pub pool: TrainingPool,
+    pub device: Device,
+    pub metrics: TrainingMetrics,
+    pub live_moved: LiveMoved,
+    pub config: TrainingConfig,
+    /// Names this process among the holders of leases.
+    pub owner: String,
+}
+
+impl Environment {
+    /// Waits for the store. Must not be called on a thread of the async runtime.
+    pub fn wait<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, TrainingError> {
+        Ok(self.runtime.block_on(answer)?)
+    }
+
+    /// Runs work on the pool and waits for it.
+    pub fn compute<R: Send, E: Into<TrainingError> + Send>(
+        &self,
+        work: impl FnOnce() -> Result<R, E> + Send,
+    ) -> Result<R, TrainingError> {
+        self.pool.run(work).map_err(TrainingError::Panicked)?.map_err(Into::into)
+    }
+
+    /// How long a lease lasts.
+    pub fn lease(&self) -> time::Duration {
+        time::Duration::seconds(i64::try_from(self.config.lease_seconds).unwrap_or(i64::MAX))
+    }
+}

@@ -1,0 +1,280 @@
+//! What a trainer makes visible: checkpoints, the gate, versions, and the way back when the gate keeps refusing.
+//!
+//! Blobs are written first, under their digest; then one small transaction commits everything that names them. Nothing in
+//! memory counts as committed before the store says so.
+
+use std::time::{Duration, Instant};
+
+use super::checkpoint::Checkpoint;
+use super::encoded::EncodedRows;
+use super::error::TrainingError;
+use super::evaluation::Evaluation;
+use super::gate::judge;
+use super::journal::{GateOutcome, JournalEvent};
+use super::load::blob;
+use super::progress::Progress;
+use super::rescale::rescale;
+use super::store::{Commit, NewVersion, TicketOutcome};
+use super::trainer::Trainer;
+use crate::growth::{self, GrowthRequest, State};
+use crate::network::{Parameters, weights};
+use crate::registry::{BlobDigest, Cause, Model, VersionId, VersionMetrics};
+
+/// Commits between two sweeps of what nothing names any more.
+const SWEEP_COMMITS: u64 = 16;
+/// A checkpoint may take this share of the training time.
+const CHECKPOINT_SHARE: u32 = 10;
+/// The probability that all new classes together get when a set-back brings them into an older network.
+pub(super) const NEW_CLASS_PROBABILITY: f64 = 1e-3;
+
+/// What `live` names, loaded.
+pub(super) struct LiveVersion {
+    pub version: VersionId,
+    pub model: Model,
+    pub parameters: Parameters,
+}
+
+/// A trainer's state, about to be committed.
+pub(super) struct Snapshot<'a> {
+    pub position: u64,
+    pub last_version: VersionId,
+    pub model: &'a Model,
+    pub state: &'a State,
+    pub progress: &'a Progress,
+}
+
+/// What becomes visible together with a checkpoint.
+#[derive(Default)]
+pub(super) struct Visible {
+    pub versions: Vec<NewVersion>,
+    pub live: Option<VersionId>,
+    pub journal: Vec<JournalEvent>,
+    pub tickets: Vec<TicketOutcome>,
+}
+
+impl Trainer {
+    /// Measures the state against the live version on the newest holdout rows.
+    pub fn measure(&mut self) -> Result<GateOutcome, TrainingError> {
+        let seqs = self.history.newest_holdout(self.trained_seq, self.progress.training.gate_rows);
+        let environment = self.environment.clone();
+        let examples = self.rows.fetch(&environment, &seqs)?;
+        self.load_live()?;
+        let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
+        let (model, parameters) = (&self.model, &self.state.parameters);
+        let unit = model.targets.scale();
+        let (candidate, live) = environment.compute(|| {
+            let score = |model: &Model, parameters: &Parameters| {
+                let rows = EncodedRows::encode(model, examples.iter().map(|example| &**example));
+                Evaluation::of(model, parameters, &rows, unit, &environment.device)
+            };
+            Ok::<_, TrainingError>((score(model, parameters)?, score(&live.model, &live.parameters)?))
+        })?;
+        self.progress.gate.measured(&candidate);
+        self.changed = true;
+        let outcome = judge(&candidate, &live);
+        let label = if outcome.passed { "passed" } else { "refused" };
+        environment.metrics.gate.with_label_values(&[self.name.as_str(), label]).inc();
+        self.results.push(JournalEvent::Gate { seq: self.trained_seq, outcome: outcome.clone() });
+        Ok(outcome)
+    }
+
+    /// Acts on what the gate found: a new live version, or one refusal more.
+    pub fn conclude(&mut self, outcome: GateOutcome) -> Result<(), TrainingError> {
+        if outcome.passed {
+            self.progress.gate.refusals = 0;
+            return if self.progress.is_version && self.progress.parent == self.live { Ok(()) } else { self.publish() };
+        }
+        self.progress.gate.refusals += 1;
+        tracing::info!(learner = %self.name, seq = self.trained_seq.0, refusals = self.progress.gate.refusals, reason = outcome.reason, "the gate refused");
+        if self.progress.gate.refusals >= self.progress.training.gate_patience {
+            self.progress.gate.refusals = 0;
+            self.set_back_to_live("the gate kept refusing: back to the live version")?;
+            return self.checkpoint();
+        }
+        Ok(())
+    }
+
+    /// Nothing is left to do: what was learned since the gate last ran is measured and published, or kept at least. A
+    /// refusal here does not count, since how often a learner comes to rest is no property of its stream.
+    pub fn settle(&mut self) -> Result<(), TrainingError> {
+        if self.progress.gate.learned {
+            let outcome = self.measure()?;
+            if outcome.passed {
+                self.publish()?;
+            }
+        }
+        if self.changed { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Commits a checkpoint if the newest one is old enough.
+    pub fn checkpoint_if_due(&mut self) -> Result<(), TrainingError> {
+        let (at, took) = self.committed;
+        let pause = Duration::from_millis(self.environment.config.checkpoint_ms).max(took * CHECKPOINT_SHARE);
+        if self.changed && at.elapsed() >= pause { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Commits a checkpoint.
+    pub fn checkpoint(&mut self) -> Result<(), TrainingError> {
+        let snapshot = Snapshot {
+            position: self.position,
+            last_version: self.last_version,
+            model: &self.model,
+            state: &self.state,
+            progress: &self.progress,
+        };
+        let weights = self.put_weights(&self.state.parameters)?;
+        let journal = self.results.clone();
+        let took = self.commit(snapshot, weights, Visible { journal, ..Visible::default() })?;
+        self.after_commit(took)
+    }
+
+    /// Publishes the state as a new version and moves `live` to it.
+    fn publish(&mut self) -> Result<(), TrainingError> {
+        let digest = self.put_weights(&self.state.parameters)?;
+        let version = VersionId(self.last_version.0 + 1);
+        let published = NewVersion {
+            version,
+            parent: Some(self.progress.parent),
+            cause: Cause::Trained,
+            trained_seq: self.trained_seq,
+            model: self.model.clone(),
+            metrics: self.version_metrics(),
+            digest,
+        };
+        let progress = Progress { parent: version, is_version: true, ..self.progress.clone() };
+        let mut journal = self.results.clone();
+        journal.push(JournalEvent::Published { version, cause: Cause::Trained, live: true });
+        let snapshot = Snapshot {
+            position: self.position,
+            last_version: version,
+            model: &self.model,
+            state: &self.state,
+            progress: &progress,
+        };
+        let visible = Visible { versions: vec![published], live: Some(version), journal, tickets: Vec::new() };
+        let took = self.commit(snapshot, digest, visible)?;
+        self.progress = progress;
+        self.last_version = version;
+        self.went_live(version);
+        tracing::info!(learner = %self.name, version = version.0, seq = self.trained_seq.0, "version published");
+        self.after_commit(took)
+    }
+
+    /// What is known of the state, for a version of it.
+    pub fn version_metrics(&self) -> VersionMetrics {
+        self.progress.gate.version_metrics(self.progress.progressive.metrics().progressive_accuracy)
+    }
+
+    /// The state is a version, and `live` names it now.
+    pub fn went_live(&mut self, version: VersionId) {
+        self.live = version;
+        let parameters = self.state.parameters.clone();
+        self.live_version = Some(LiveVersion { version, model: self.model.clone(), parameters });
+        self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
+        (self.environment.live_moved)(self.learner, version);
+    }
+
+    /// Writes a weights file; its digest.
+    pub fn put_weights(&self, parameters: &Parameters) -> Result<BlobDigest, TrainingError> {
+        let bytes = self.environment.compute(|| weights::to_bytes(parameters))?;
+        self.environment.wait(self.environment.store.put_blob(&bytes))
+    }
+
+    /// Commits a snapshot, whose weights are in the store, with what becomes visible with it; how long it took.
+    pub fn commit(
+        &self,
+        snapshot: Snapshot<'_>,
+        weights: BlobDigest,
+        visible: Visible,
+    ) -> Result<Duration, TrainingError> {
+        let started = Instant::now();
+        let environment = &self.environment;
+        let bytes = environment.compute(|| snapshot.state.optimizer.to_bytes())?;
+        let optimizer = environment.wait(environment.store.put_blob(&bytes))?;
+        let progress = Progress { steps: snapshot.state.optimizer.step, ..snapshot.progress.clone() };
+        let progress = serde_json::to_value(&progress)
+            .map_err(|error| TrainingError::Damaged(format!("the progress cannot be written: {error}")))?;
+        let checkpoint = Checkpoint {
+            position: snapshot.position,
+            trained_seq: self.trained_seq,
+            last_version: snapshot.last_version,
+            model: snapshot.model.clone(),
+            weights,
+            optimizer,
+            progress,
+        };
+        let Visible { versions, live, journal, tickets } = visible;
+        let commit = Commit { checkpoint, versions, live, journal, tickets };
+        environment.wait(environment.store.commit(self.fence, commit))?;
+        Ok(started.elapsed())
+    }
+
+    /// The store has everything: what was buffered for it is done.
+    pub fn after_commit(&mut self, took: Duration) -> Result<(), TrainingError> {
+        self.results.clear();
+        self.changed = false;
+        self.committed = (Instant::now(), took);
+        self.commits += 1;
+        if self.commits.is_multiple_of(SWEEP_COMMITS) {
+            let environment = &self.environment;
+            environment.wait(environment.store.sweep_weights(self.learner, environment.config.keep_versions))?;
+        }
+        Ok(())
+    }
+
+    /// Sets training back to the live version at half the rate. Statistics, classes and categories that came since stay:
+    /// their outputs and inputs are added to the live version's network as they were added before.
+    pub fn set_back_to_live(&mut self, reason: &str) -> Result<(), TrainingError> {
+        self.load_live()?;
+        let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
+        let optimizer = self.progress.training.optimizer;
+        let mut state = super::step::first_state(&live.model.network, live.parameters.clone(), &optimizer)?;
+        let mut network = live.model.network.clone();
+        let inputs = self.model.encoder.shape().elements().saturating_sub(network.input().elements());
+        let outputs = self.model.targets.outputs().saturating_sub(network.output_shape().elements());
+        let added = [
+            (inputs > 0).then_some(GrowthRequest::Inputs { add: inputs }),
+            (outputs > 0).then_some(GrowthRequest::Classes {
+                add: outputs,
+                epsilon: NEW_CLASS_PROBABILITY,
+                log_sum_exp: 0.0,
+            }),
+        ];
+        for request in added.into_iter().flatten() {
+            let plan = growth::plan(&network, &request, self.progress.training.seed)
+                .map_err(|refusal| TrainingError::Damaged(format!("the live version cannot be grown: {refusal}")))?;
+            state = growth::apply(&plan, &network, &state, &optimizer)?;
+            network = plan.student;
+        }
+        rescale(&network, &mut state, &live.model.targets, &self.model.targets)?;
+        let same = network == live.model.network && self.model == live.model;
+        self.progress.parent = live.version;
+        self.progress.is_version = same;
+        state.optimizer.step = self.state.optimizer.step;
+        self.model.network = network;
+        self.state = state;
+        self.empty_moments(&optimizer)?;
+        self.progress.wanted = None;
+        self.progress.passes.reopen();
+        self.pass_order = None;
+        self.changed = true;
+        self.set_back_rate(reason);
+        Ok(())
+    }
+
+    /// Loads what `live` names, unless it is loaded.
+    fn load_live(&mut self) -> Result<(), TrainingError> {
+        if self.live_version.as_ref().is_some_and(|loaded| loaded.version == self.live) {
+            return Ok(());
+        }
+        let environment = self.environment.clone();
+        let version = environment
+            .wait(environment.store.version(self.learner, self.live))?
+            .ok_or_else(|| TrainingError::Damaged("its live version is missing".into()))?;
+        let file = blob(&environment, version.digest)?;
+        let network = &version.model.network;
+        let parameters = environment.compute(|| weights::from_bytes(&file, network, &environment.device))?;
+        self.live_version = Some(LiveVersion { version: self.live, model: version.model, parameters });
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! The steps of an input under way: a round's or those of a part of a pass.
+//!
+//! Steps are done a few at a time, so that a turn can end between any two looks at the clock; how many at a time changes no
+//! result. A step that meets a non-finite number is undone; three in a row set training back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::encoded::EncodedRows;
+use super::error::TrainingError;
+use super::journal::JournalEvent;
+use super::replay::{RoundStep, step_rows};
+use super::step::{Batch, StepOutcome, StepRule, step};
+use super::trainer::Trainer;
+use crate::growth::State;
+use crate::stream::{Seq, StoredExample};
+
+/// Non-finite steps in a row after which training is set back.
+const NONFINITE_PATIENCE: u32 = 3;
+/// The most steps between two looks at the clock.
+const MOST_STRIDE: usize = 16;
+/// What the steps between two looks at the clock should take.
+const STRIDE_TIME: Duration = Duration::from_millis(20);
+
+/// An input under way.
+pub(super) struct Work {
+    /// Where it stands in the journal.
+    pub position: u64,
+    pub kind: WorkKind,
+    /// Steps done and to do.
+    pub done: usize,
+    pub total: usize,
+    /// The training state when its steps began: what non-finite numbers set training back to.
+    pub start: State,
+    loss: f64,
+    rows: u64,
+}
+
+/// What is under way.
+pub(super) enum WorkKind {
+    /// Rows that are new.
+    Round {
+        first: Seq,
+        last: Seq,
+        /// Those that are learned.
+        new: Vec<Seq>,
+    },
+    /// A part of a pass.
+    Pass {
+        /// The rows of the part.
+        rows: Vec<Seq>,
+        /// Rows of the pass that are done after it, and all of them.
+        end: u64,
+        all: u64,
+    },
+}
+
+struct Done {
+    outcome: StepOutcome,
+    rows: usize,
+    took: Duration,
+}
+
+impl Work {
+    /// Work of `total` steps that begins with this state.
+    pub fn new(position: u64, kind: WorkKind, total: usize, start: State) -> Self {
+        Self { position, kind, done: 0, total, start, loss: 0.0, rows: 0 }
+    }
+
+    /// The mean loss of the rows learned, replay included.
+    pub fn mean_loss(&self) -> Option<f64> {
+        (self.rows > 0).then(|| self.loss / self.rows as f64)
+    }
+}
+
+impl Trainer {
+    /// Does the next few steps; whether the work is complete.
+    pub fn advance(&mut self, work: &mut Work) -> Result<bool, TrainingError> {
+        let count = self.stride.min(work.total - work.done);
+        if count == 0 {
+            return Ok(true);
+        }
+        let plans: Vec<Vec<Seq>> = (0..count).map(|ahead| self.step_plan(work, ahead)).collect();
+        let batches = plans
+            .iter()
+            .map(|plan| self.rows.fetch(&self.environment, plan))
+            .collect::<Result<Vec<_>, TrainingError>>()?;
+        let steps = self.run(&batches)?;
+        for (plan, step) in plans.iter().zip(steps) {
+            work.done += 1;
+            let Some(step) = step else { continue };
+            self.count(&step);
+            match step.outcome {
+                StepOutcome::Done { loss } => {
+                    work.loss += loss * step.rows as f64;
+                    work.rows += step.rows as u64;
+                    self.progress.nonfinite_in_row = 0;
+                    self.progress.stepped_since_set_back = true;
+                    self.progress.is_version = false;
+                    self.progress.gate.learned = true;
+                }
+                StepOutcome::NonFinite { what } => self.undone(work, plan, what)?,
+            }
+        }
+        self.changed = true;
+        Ok(work.done == work.total)
+    }
+
+    /// The rows of the step `ahead` steps from here.
+    fn step_plan(&self, work: &Work, ahead: usize) -> Vec<Seq> {
+        let index = work.done + ahead;
+        let settings = &self.progress.training;
+        match &work.kind {
+            WorkKind::Round { last, new, .. } => {
+                let step = RoundStep { step: self.state.optimizer.step + 1 + ahead as u64, index };
+                step_rows(&self.history, settings, new, *last, step)
+            }
+            WorkKind::Pass { rows, .. } => {
+                rows.chunks(settings.batch).nth(index).map(<[Seq]>::to_vec).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Steps on these batches, up to the first that meets a non-finite number: the steps after it would be others. `None`
+    /// for a batch without rows.
+    fn run(&mut self, batches: &[Vec<Arc<StoredExample>>]) -> Result<Vec<Option<Done>>, TrainingError> {
+        let environment = self.environment.clone();
+        let Self { model, state, progress, .. } = self;
+        let settings = &progress.training;
+        let started = Instant::now();
+        let mut done = Vec::with_capacity(batches.len());
+        environment.compute(|| {
+            for batch in batches {
+                if batch.is_empty() {
+                    done.push(None);
+                    continue;
+                }
+                let began = Instant::now();
+                let rows = EncodedRows::encode(model, batch.iter().map(|example| &**example));
+                let batch = Batch::of(&rows, &model.targets, &environment.device)?;
+                let rule = StepRule {
+                    optimizer: settings.optimizer,
+                    learning_rate: progress.rates.learning_rate(settings, state.optimizer.step + 1),
+                    seed: settings.seed,
+                };
+                let outcome = step(&model.network, state, &batch, &rule)?;
+                let undone = matches!(outcome, StepOutcome::NonFinite { .. });
+                done.push(Some(Done { outcome, rows: rows.len(), took: began.elapsed() }));
+                if undone {
+                    break;
+                }
+            }
+            Ok::<_, TrainingError>(())
+        })?;
+        self.stride =
+            if started.elapsed() > STRIDE_TIME { (self.stride / 2).max(1) } else { (self.stride * 2).min(MOST_STRIDE) };
+        Ok(done)
+    }
+
+    fn count(&self, step: &Done) {
+        let metrics = &self.environment.metrics;
+        let name = self.name.as_str();
+        match step.outcome {
+            StepOutcome::Done { .. } => {
+                metrics.steps.with_label_values(&[name]).inc();
+                metrics.examples.with_label_values(&[name]).inc_by(step.rows as u64);
+                metrics.step_seconds.observe(step.took.as_secs_f64());
+            }
+            StepOutcome::NonFinite { .. } => metrics.nonfinite.with_label_values(&[name]).inc(),
+        }
+    }
+
+    /// A step was undone.
+    fn undone(&mut self, work: &Work, seqs: &[Seq], what: String) -> Result<(), TrainingError> {
+        let shown: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
+        tracing::warn!(learner = %self.name, step = self.state.optimizer.step, what, seqs = ?shown, "step undone: a number was not finite");
+        self.results.push(JournalEvent::NonFinite { seqs: seqs.to_vec(), what });
+        self.progress.nonfinite_in_row += 1;
+        if self.progress.nonfinite_in_row < NONFINITE_PATIENCE {
+            return Ok(());
+        }
+        self.progress.nonfinite_in_row = 0;
+        if self.progress.stepped_since_set_back {
+            self.progress.stepped_since_set_back = false;
+            self.state = work.start.clone();
+            self.set_back_rate("three steps in a row met a non-finite number: back to the state before this input");
+            return Ok(());
+        }
+        // The state before this input met them too: only one that has passed the gate is known to be sound.
+        self.set_back_to_live("non-finite numbers again after training was set back: back to the live version")
+    }
+
+    /// Halves the rate and notes why.
+    pub fn set_back_rate(&mut self, reason: &str) {
+        self.progress.rates.set_back();
+        let factor = self.progress.rates.set_back_factor;
+        tracing::warn!(learner = %self.name, seq = self.trained_seq.0, factor, reason, "training set back");
+        self.results.push(JournalEvent::SetBack {
+            seq: self.trained_seq,
+            reason: reason.to_owned(),
+            learning_rate_factor: factor,
+        });
+    }
+}

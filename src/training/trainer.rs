@@ -1,0 +1,171 @@
+//! One learner's trainer: everything that it holds in memory, and its turns.
+//!
+//! Invariant: between inputs the state is a function of the stream and of the journal's inputs up to `position`; an input is
+//! in the journal, durably, before the trainer acts on it. Whatever fails leaves the trainer to be dropped and loaded again
+//! from its checkpoint. Run by one supervisor thread at a time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::environment::Environment;
+use super::error::TrainingError;
+use super::history::History;
+use super::inputs::{Attention, Next};
+use super::journal::{JournalEvent, JournalRecord};
+use super::passes::NextPass;
+use super::progress::Progress;
+use super::publish::LiveVersion;
+use super::rows::RowCache;
+use super::status::{TrainerStatus, TrainingState};
+use super::steps::Work;
+use super::store::Fence;
+use crate::growth::State;
+use crate::network::Network;
+use crate::registry::{Model, VersionId};
+use crate::stream::{LearnerId, LearnerName, Schema, Seq, Task};
+
+/// A learner's training state.
+pub(super) struct Trainer {
+    pub environment: Arc<Environment>,
+    pub learner: LearnerId,
+    pub name: LearnerName,
+    pub schema: Schema,
+    pub task: Task,
+    pub fence: Fence,
+    pub model: Model,
+    pub state: State,
+    pub history: History,
+    pub progress: Progress,
+    /// Journal inputs up to here are in the state.
+    pub position: u64,
+    pub trained_seq: Seq,
+    pub last_version: VersionId,
+    /// What `live` names.
+    pub live: VersionId,
+    /// Its model and weights, once the gate needed them.
+    pub live_version: Option<LiveVersion>,
+    pub rows: RowCache,
+    /// Results that the next commit takes along.
+    pub results: Vec<JournalEvent>,
+    /// Inputs of the journal that are not in the state yet: what a restart replays.
+    pub replay: VecDeque<JournalRecord>,
+    /// What the store held at the newest look.
+    pub attention: Attention,
+    /// The input under way.
+    pub work: Option<Work>,
+    /// The order of the pass under way, which takes many inputs.
+    pub pass_order: Option<(NextPass, Vec<Seq>)>,
+    /// When the newest commit ended, and how long it took.
+    pub committed: (Instant, Duration),
+    /// Whether the state has moved since the newest commit.
+    pub changed: bool,
+    pub commits: u64,
+    /// Since when a tail shorter than a round waits, by its first place.
+    pub tail: Option<(Seq, Instant)>,
+    /// The network, shared with status snapshots.
+    pub shown: Arc<Network>,
+    /// Steps between two looks at the clock: fewer of large networks. Changes no result.
+    pub stride: usize,
+}
+
+/// How far a turn may go.
+pub(super) struct TurnLimits<'a> {
+    pub until: Instant,
+    /// Set when the process stops or the learner is deleted.
+    pub stop: [&'a AtomicBool; 2],
+}
+
+impl TurnLimits<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.iter().any(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    fn over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TurnEnd {
+    /// There is more to do.
+    More,
+    /// A short tail waits this long for more rows.
+    Wait(Duration),
+    /// Everything is learned.
+    Idle,
+}
+
+impl Trainer {
+    /// Moves the learner forward until a limit is reached or nothing is left to do; `show` gets a snapshot whenever there
+    /// is something new to show.
+    pub fn turn(&mut self, limits: &TurnLimits<'_>, show: &dyn Fn(TrainerStatus)) -> Result<TurnEnd, TrainingError> {
+        self.look_around()?;
+        // Every turn does something, however short it is, so that a learner comes to its end also among many.
+        let mut acted = false;
+        loop {
+            if limits.stopped() || (acted && limits.over()) {
+                return Ok(TurnEnd::More);
+            }
+            acted = true;
+            if let Some(mut work) = self.work.take() {
+                if self.advance(&mut work)? {
+                    self.finish(work)?;
+                    show(self.status(TrainingState::Training));
+                } else {
+                    self.work = Some(work);
+                }
+                continue;
+            }
+            self.checkpoint_if_due()?;
+            match self.next_input()? {
+                Next::Input { position, event } => {
+                    self.begin(position, event)?;
+                    show(self.status(TrainingState::Training));
+                }
+                Next::Wait(wait) => return Ok(TurnEnd::Wait(wait)),
+                Next::Nothing => {
+                    self.settle()?;
+                    show(self.status(TrainingState::Idle));
+                    return Ok(TurnEnd::Idle);
+                }
+            }
+        }
+    }
+
+    /// Acts on an input that stands in the journal at `position`.
+    fn begin(&mut self, position: u64, event: JournalEvent) -> Result<(), TrainingError> {
+        match event {
+            JournalEvent::Round { first, last } => self.begin_round(position, first, last),
+            JournalEvent::Pass { number, until } => self.begin_pass(position, number, until),
+            JournalEvent::Order { order, trigger, ticket } => self.execute_order(position, &order, trigger, ticket),
+            JournalEvent::Settings { revision, document } => self.apply_settings(position, revision, document),
+            other => Err(TrainingError::Damaged(format!("the journal's event {} is no input", other.kind()))),
+        }
+    }
+
+    /// Ends the trainer at a boundary between inputs, so that a restart has nothing to do again; within an input nothing is
+    /// written, the restart does that input again.
+    pub fn wind_up(&mut self) -> Result<(), TrainingError> {
+        if self.work.is_none() && self.changed {
+            self.checkpoint()?;
+        }
+        self.environment.wait(self.environment.store.release_lease(self.fence))
+    }
+
+    /// A snapshot for readers.
+    pub fn status(&mut self, state: TrainingState) -> TrainerStatus {
+        if *self.shown != self.model.network {
+            self.shown = Arc::new(self.model.network.clone());
+        }
+        TrainerStatus {
+            state,
+            trained_seq: self.trained_seq,
+            steps: self.state.optimizer.step,
+            network: self.shown.clone(),
+            metrics: self.progress.metrics(),
+        }
+    }
+}

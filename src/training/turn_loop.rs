@@ -1,0 +1,128 @@
+//! The trainer threads: a learner's turn after the other, and what becomes of a turn that fails.
+//!
+//! A panic or an error ends that trainer alone: nothing of it counts that the store does not have.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::error::TrainingError;
+use super::learner_slot::LearnerSlot;
+use super::showing;
+use super::supervisor::Inner;
+use super::trainer::{Trainer, TurnEnd, TurnLimits};
+
+/// The pause before a lease that another process holds is asked for again.
+const LEASE_PAUSE: Duration = Duration::from_millis(500);
+
+impl Inner {
+    /// Runs turns until the queue is closed.
+    pub fn run_turns(self: Arc<Self>) {
+        while let Some(learner) = self.queue.next() {
+            if let Some(slot) = self.slot(learner) {
+                self.run_turn(&slot);
+            }
+            self.queue.end(learner);
+        }
+    }
+
+    fn run_turn(self: &Arc<Self>, slot: &LearnerSlot) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.turn(slot)))
+            .unwrap_or_else(|panic| Err(TrainingError::Panicked(message(&*panic))));
+        match outcome {
+            Ok(end) => {
+                slot.succeeded();
+                match end {
+                    TurnEnd::More => self.queue.push(slot.learner),
+                    TurnEnd::Wait(pause) => self.notify_later(slot.learner, pause),
+                    TurnEnd::Idle => {}
+                }
+                self.make_room(slot);
+            }
+            Err(error) => self.failed(slot, &error),
+        }
+    }
+
+    fn turn(&self, slot: &LearnerSlot) -> Result<TurnEnd, TrainingError> {
+        let mut resident = slot.trainer();
+        if slot.lease_lost.swap(false, Ordering::Relaxed) {
+            slot.set_fence(None);
+            *resident = None;
+        }
+        // A trainer is back in its place only after a turn that went well, whatever ends this one.
+        let mut trainer = match resident.take() {
+            Some(trainer) => trainer,
+            None => Box::new(Trainer::load(&self.environment, slot.learner)?),
+        };
+        slot.set_fence(Some(trainer.fence));
+        let limits = TurnLimits {
+            until: Instant::now() + Duration::from_millis(self.environment.config.turn_ms.max(1)),
+            stop: [&self.stopping, &slot.removed],
+        };
+        let end = trainer.turn(&limits, &|status| {
+            showing::show(&self.environment.metrics, slot.name.as_str(), &status);
+            slot.show(status);
+        })?;
+        *resident = Some(trainer);
+        Ok(end)
+    }
+
+    fn failed(self: &Arc<Self>, slot: &LearnerSlot, error: &TrainingError) {
+        slot.trainer().take();
+        self.residents.remove(slot.learner);
+        if let Some(fence) = slot.fence() {
+            slot.set_fence(None);
+            // The lease is of no use without a trainer; if it cannot be given back it runs out.
+            let _ = self.environment.wait(self.environment.store.release_lease(fence));
+        }
+        if slot.removed.load(Ordering::Relaxed) {
+            return;
+        }
+        if matches!(error, TrainingError::Gone) {
+            self.forget(slot.learner);
+            return;
+        }
+        if error.is_lease() {
+            tracing::debug!(learner = %slot.name, %error, "the learner is trained elsewhere");
+            self.notify_later(slot.learner, LEASE_PAUSE);
+            return;
+        }
+        let pause = slot.failed();
+        tracing::error!(learner = %slot.name, %error, pause_seconds = pause.as_secs(), "training failed; it is tried again");
+        self.notify_later(slot.learner, pause);
+    }
+
+    /// Puts away what is too much to keep in memory.
+    fn make_room(&self, slot: &LearnerSlot) {
+        for learner in self.residents.touch(slot.learner) {
+            let Some(other) = self.slot(learner) else {
+                self.residents.remove(learner);
+                continue;
+            };
+            if !self.queue.holds(learner) {
+                self.put_away(&other);
+            } else if let Some(mut resting) = other.resting_trainer() {
+                if let Some(trainer) = resting.as_mut() {
+                    trainer.rows.clear();
+                }
+            }
+        }
+    }
+
+    /// Takes a trainer out of memory: its checkpoint is written, its lease given back.
+    pub fn put_away(&self, slot: &LearnerSlot) {
+        let Some(mut resting) = slot.resting_trainer() else { return };
+        let Some(mut trainer) = resting.take() else { return };
+        slot.set_fence(None);
+        self.residents.remove(slot.learner);
+        if let Err(error) = trainer.wind_up() {
+            tracing::warn!(learner = %slot.name, %error, "a trainer was put away without a checkpoint");
+        }
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}

@@ -105,13 +105,14 @@ fn culprit(value: &Value, error: &str, attempt: Attempt<'_>) -> Option<Step> {
         another(child).is_some_and(|other| changes(replaced(value, step, other)))
     };
     let needed = |step: &Step| changes(without(value, step));
-    let is_container = |child: &Value| child.is_object() || child.is_array();
-    let rounds: [&dyn Fn(&Step, &Value) -> bool; 4] = [
-        &quoted,
-        &|step, child| is_container(child) && needed(step),
-        &|step, _| !is_tag(step) && needed(step),
-        &|step, _| is_tag(step) && needed(step),
-    ];
+    let needed_container = |step: &Step, child: &Value| (child.is_object() || child.is_array()) && needed(step);
+    // What misses a key is an object.
+    let rounds: &[&dyn Fn(&Step, &Value) -> bool] = match error.starts_with("missing field") {
+        true => &[&needed_container],
+        false => &[&quoted, &needed_container, &|step, _| !is_tag(step) && needed(step), &|step, _| {
+            is_tag(step) && needed(step)
+        }],
+    };
     let found = rounds.iter().find_map(|round| children.iter().find(|(step, child)| round(step, child)));
     found.map(|(step, _)| step.clone())
 }

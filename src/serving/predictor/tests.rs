@@ -65,7 +65,8 @@ fn task() -> Task {
 
 /// A model whose weights depend on the seed.
 fn model(seed: u64) -> (Model, Vec<u8>) {
-    let (encoder, targets) = (Encoder::new(&schema()), Targets::new(&task()));
+    let (mut encoder, targets) = (Encoder::new(&schema()), Targets::new(&task()));
+    encoder.observe(&(0..20).map(row).collect::<Vec<_>>());
     let spec = NetworkSpec::Mlp { hidden: vec![4], dropout: 0.0 };
     let network = spec.build(&encoder.shape(), targets.outputs()).unwrap();
     let parameters = initialize::initialize(&network, seed, &Device::Cpu).unwrap();
@@ -124,7 +125,7 @@ fn name() -> LearnerName {
 }
 
 fn row(number: usize) -> Row {
-    vec![Value::Vector(vec![number as f32, 1.0, -0.5 * number as f32])]
+    vec![Value::Vector(vec![number as f32, 1.0, 0.25 * number as f32])]
 }
 
 fn later() -> Instant {
@@ -161,6 +162,8 @@ async fn predictions_are_probabilities_of_the_live_version() {
     assert_eq!(answer.predictions.len(), 5);
     for (index, prediction) in answer.predictions.iter().enumerate() {
         assert!(close(prediction, &expected(VersionId(1), &row(index))));
+        assert!(!close(prediction, &expected(VersionId(2), &row(index))), "versions differ");
+        assert!(!close(prediction, &expected(VersionId(1), &row(index + 1))), "rows differ");
         let Prediction::Classes(probabilities) = prediction else { panic!("a classification") };
         assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
@@ -258,14 +261,27 @@ async fn a_version_that_is_not_there_or_has_no_weights_says_so() {
 }
 
 #[tokio::test]
-async fn a_row_that_breaks_the_batch_fails_alone_and_the_thread_goes_on() {
-    let fixture = fixture(1, ServingConfig::default()).await;
-    let no_row = vec![Row::new()];
-    let broken = fixture.predictor.predict(LEARNER, VersionChoice::Live, no_row, later());
-    let (broken, good) = tokio::join!(broken, fixture.predict(VersionChoice::Live, 2));
-    assert!(matches!(broken, Err(PredictError::Failed(VersionId(1)))), "{broken:?}");
-    assert_eq!(good.unwrap().predictions.len(), 2);
-    assert_eq!(fixture.predict(VersionChoice::Live, 1).await.unwrap().predictions.len(), 1);
+async fn a_row_that_overflows_fails_alone_and_the_thread_goes_on() {
+    let fixture = fixture(2, ServingConfig::default()).await;
+    let (model, bytes) = model(2);
+    let parameters = weights::from_bytes(&bytes, &model.network, &Device::Cpu).unwrap();
+    let huge = parameters.into_iter().map(|(id, tensor)| {
+        let value = if id.as_str().ends_with("weight") { 1e30 } else { 0.0 };
+        (id, tensor.affine(0.0, value).unwrap())
+    });
+    let digest = fixture.registry.put_blob(&weights::to_bytes(&huge.collect()).unwrap()).await.unwrap();
+    fixture.registry.change(2, |version| version.digest = digest);
+    fixture.registry.set_live(2);
+    fixture.predictor.load_live(LEARNER, &name()).await.unwrap();
+
+    let nothing = vec![vec![Value::Missing]];
+    let (overflow, harmless) = tokio::join!(
+        fixture.predict(VersionChoice::Live, 20),
+        fixture.predictor.predict(LEARNER, VersionChoice::Live, nothing, later())
+    );
+    assert!(matches!(overflow, Err(PredictError::Failed(VersionId(2)))), "{overflow:?}");
+    assert_eq!(harmless.unwrap().predictions, [Prediction::Classes(vec![0.5, 0.5])]);
+    assert_eq!(fixture.predict(VersionChoice::Version(VersionId(1)), 1).await.unwrap().predictions.len(), 1);
 }
 
 #[tokio::test]

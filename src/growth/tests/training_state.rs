@@ -128,10 +128,10 @@ fn shares_are_estimated_over_blocks_and_over_every_range_of_a_concatenation() {
         let (first, _) = estimate(&before, &after, "output/weight", &[(6, 0, 10, copy), (6, 5, 10, 8 + copy)]);
         assert_close(&[new[4 + copy]], &[old[2] * first], "the third unit");
     }
-    for index in 0..4 {
+    for (index, &number) in new[..4].iter().enumerate() {
         let unit = plan.growths[0].source(index).unwrap();
         let (first, _) = estimate(&before, &after, "output/weight", &[(6, 3 + unit, 10, 4 + index)]);
-        assert_close(&[new[index]], &[old[unit] * first], "the first two units");
+        assert_close(&[number], &[old[unit] * first], "the first two units");
     }
 }
 

@@ -14,8 +14,9 @@ pub enum GrowthRequest {
     Deeper(Deeper),
     /// More input features at the end of a flat input: zero columns.
     Inputs { add: usize },
-    /// More outputs at the end: zero weights, bias ln ε + `log_sum_exp`, the smallest log-sum-exp of the old logits
-    /// over the probe rows; measured by the caller because a plan sees no data.
+    /// More outputs at the end: zero weights, bias ln ε + `log_sum_exp` − ln `add`, so that all of them
+    /// together take at most ε. `log_sum_exp` is the smallest log-sum-exp of the old logits over the probe rows,
+    /// measured by the caller because a plan sees no data.
     Classes { add: usize, epsilon: f64, log_sum_exp: f64 },
 }
 
@@ -57,8 +58,8 @@ pub enum Split {
     /// Unequal random shares for every weight, the last copy taking the remainder: symmetry broken, no noise.
     #[default]
     Replicate,
-    /// Equal shares, and the paper's noise on all but the first copy: standard deviation `noise` × that of the weight;
-    /// with noise above 0 the plan is approximate.
+    /// Equal shares, and the paper's noise on the outgoing weights of all but the first copy: standard deviation `noise` ×
+    /// that of the weight; with noise above 0 the plan is approximate and accepts a relative difference of 0.1.
     Paper { noise: f64 },
     /// New units random in, zero out.
     Fresh,
@@ -67,7 +68,8 @@ pub enum Split {
 /// A deepening.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deeper {
-    /// After which nodes the new layer stands: producers of channels (it goes behind their BatchNorm and activation).
+    /// After which nodes the new layer stands: producers of channels (it goes behind their BatchNorm and activation), or
+    /// any other hidden node (directly behind it).
     pub after: Nodes,
     /// What the new layer is.
     pub kind: DeeperKind,

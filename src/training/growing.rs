@@ -130,8 +130,7 @@ impl Trainer {
             Ok::<_, GrowthError>((grown, certificate))
         })?;
         if !certificate.preserved {
-            let refusal = Refusal::NotPreserved { max_rel_diff: certificate.max_rel_diff, limit: certificate.limit };
-            return Ok(Err(refusal));
+            return Ok(Err(not_preserved(&certificate)));
         }
         let model = Model { network: plan.student.clone(), ..translated.model };
         let seconds = started.elapsed().as_secs_f64();
@@ -317,4 +316,14 @@ impl Trainer {
         let width = rows.shape.elements();
         Ok(rows.values.chunks(width).map(<[f32]>::to_vec).collect())
     }
+}
+
+/// The figure of a certificate that is beyond its limit.
+fn not_preserved(certificate: &Certificate) -> Refusal {
+    let served = (certificate.served_max_rel_diff, certificate.served_limit);
+    let decided = (certificate.max_rel_diff, certificate.limit);
+    let trained = (certificate.train_max_rel_diff.unwrap_or(0.0), certificate.limit);
+    let beyond = [decided, served, trained].into_iter().find(|(figure, limit)| figure > limit);
+    let (max_rel_diff, limit) = beyond.unwrap_or(decided);
+    Refusal::NotPreserved { max_rel_diff, limit }
 }

@@ -21,7 +21,10 @@ impl Inner {
     pub fn run_turns(self: Arc<Self>) {
         while let Some(learner) = self.queue.next() {
             if let Some(slot) = self.slot(learner) {
-                self.run_turn(&slot);
+                let run = catch_unwind(AssertUnwindSafe(|| self.run_turn(&slot)));
+                if run.is_err() {
+                    tracing::error!(learner = %slot.name, "the end of a turn panicked");
+                }
             }
             self.queue.end(learner);
         }

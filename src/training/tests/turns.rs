@@ -48,8 +48,14 @@ async fn fifty_idle_learners_hold_no_thread_and_little_memory() {
         supervisor.rested(learner, 10).await;
     }
     let inner = &supervisor.inner;
+    loop {
+        let ended = inner.queue.ended().notified();
+        if !learners.iter().any(|&learner| inner.queue.holds(learner)) {
+            break;
+        }
+        ended.await;
+    }
     assert_eq!(inner.threads.lock().unwrap_or_else(PoisonError::into_inner).len(), 1);
-    assert!(learners.iter().all(|&learner| !inner.queue.holds(learner)));
     let resident = |learner: &&LearnerId| inner.slot(**learner).unwrap().trainer().is_some();
     assert!(learners.iter().filter(resident).count() <= MOST_RESIDENTS);
     // One that was put away goes on from its checkpoint.

@@ -65,3 +65,25 @@ impl Fresh {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::ParameterKind;
+
+    #[test]
+    fn the_identity_of_a_rectangular_kernel_is_one_in_its_middle() {
+        let spec = ParameterSpec {
+            name: "weight",
+            dims: vec![2, 2, 1, 5],
+            axes: vec![AxisRole::Out, AxisRole::In { input: 0 }, AxisRole::Neither, AxisRole::Neither],
+            kind: ParameterKind::Trained,
+            initial: Initial::HeNormal { fan_in: 10 },
+        };
+        let numbers = identity(&spec);
+        let ones: Vec<usize> = (0..20).filter(|&index| numbers[index] != 0.0).collect();
+        assert_eq!(ones, [2, 15 + 2]);
+        let bias = ParameterSpec { name: "bias", dims: vec![2], axes: vec![AxisRole::Out], ..spec };
+        assert_eq!(identity(&bias), [0.0, 0.0]);
+    }
+}

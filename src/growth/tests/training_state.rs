@@ -4,9 +4,11 @@ use candle_core::{Device, Tensor};
 
 use super::super::*;
 use super::fixtures::*;
+use super::ops::{Concat, Take};
 use crate::compute::optimizer::Optimizer;
 use crate::network::execute::{backward, forward};
-use crate::network::{Mode, Network, ParameterId};
+use crate::network::ops::linear::Linear;
+use crate::network::{Mode, Network, ParameterId, Shape};
 
 const EQUAL: Split = Split::Paper { noise: 0.0 };
 
@@ -74,16 +76,79 @@ fn the_estimated_shares_of_unequal_copies_sum_to_their_source() {
     (0..8).for_each(|index| sums[growth.source(index).unwrap()] += new.0[index]);
     assert_close(&sums, &old.0, "first moments");
     assert!((0..4).all(|unit| new.1[unit] > 0.0 && new.1[unit] < old.1[unit]));
-    // The formula itself, from the weights.
-    let (whole, split) = (numbers(&before, "hidden2/weight"), numbers(&after, "hidden2/weight"));
+    let expected =
+        |index: usize| estimate(&before, &after, "hidden2/weight", &[(4, growth.source(index).unwrap(), 8, index)]);
     for index in 0..8 {
         let unit = growth.source(index).unwrap();
-        let pairs = (0..3).map(|row| (f64::from(whole[row * 4 + unit]), f64::from(split[row * 8 + index])));
-        let weight: f64 = pairs.clone().map(|(whole, _)| whole * whole).sum();
-        let first: f64 = pairs.clone().map(|(whole, part)| whole * part).sum::<f64>() / weight;
-        let second: f64 = pairs.map(|(_, part)| part * part).sum::<f64>() / weight;
-        assert_close(&[new.0[index]], &[(f64::from(old.0[unit]) * first) as f32], "first");
-        assert_close(&[new.1[index]], &[(f64::from(old.1[unit]) * second) as f32], "second");
+        let (first, second) = expected(index);
+        assert_close(&[new.0[index]], &[old.0[unit] * first], "first");
+        assert_close(&[new.1[index]], &[old.1[unit] * second], "second");
+    }
+}
+
+/// The estimate of the contract from the weights of one consumer: over columns given as (old row length, old column, new
+/// row length, new column).
+fn estimate(before: &State, after: &State, weight: &str, columns: &[(usize, usize, usize, usize)]) -> (f32, f32) {
+    let (old, new) = (numbers(before, weight), numbers(after, weight));
+    let (mut first, mut second, mut sum) = (0.0f64, 0.0, 0.0);
+    for &(old_length, old_column, new_length, new_column) in columns {
+        let wholes = old.chunks(old_length).map(|row| f64::from(row[old_column]));
+        let parts = new.chunks(new_length).map(|row| f64::from(row[new_column]));
+        for (whole, part) in wholes.zip(parts) {
+            (first, second, sum) = (first + whole * part, second + part * part, sum + whole * whole);
+        }
+    }
+    ((first / sum) as f32, (second / sum) as f32)
+}
+
+#[test]
+fn shares_are_estimated_over_blocks_and_over_every_range_of_a_concatenation() {
+    let network = flattened();
+    let before = state(&network, &Optimizer::ADAM);
+    let (plan, after, _) = grow(&network, &before, &wider(&["conv"], Extent::To(6), Split::Replicate));
+    let block = |unit: usize, index: usize| (0..6).map(move |offset| (18, unit * 6 + offset, 36, index * 6 + offset));
+    check_bias(&plan, &before, &after, ("conv/bias", "hidden/weight"), |unit, index| block(unit, index).collect());
+    check_bias(&plan, &before, &after, ("norm/scale", "hidden/weight"), |unit, index| block(unit, index).collect());
+
+    let nodes = vec![
+        node("a", Linear { out: 3 }, &["input"]),
+        node("b", Linear { out: 2 }, &["input"]),
+        node("joined", Concat, &["a", "b", "a"]),
+        node("part", Take { start: 2, end: 8 }, &["joined"]),
+        node("output", Linear { out: 3 }, &["part"]),
+    ];
+    let network = Network::new(Shape::flat(4), nodes).unwrap();
+    let before = state(&network, &Optimizer::ADAM);
+    let (plan, after, certificate) = grow(&network, &before, &wider(&["a"], Extent::Factor(2.0), Split::Replicate));
+    assert!(certificate.preserved);
+    // The first two units of `a` are cut off in the first range: only the third enters the output twice.
+    assert_eq!(plan.growths.iter().map(UnitGrowth::grown).collect::<Vec<_>>(), [4, 2]);
+    let (old, new) = (moments(&before, "a/bias").0, moments(&after, "a/bias").0);
+    for copy in 0..2 {
+        let (first, _) = estimate(&before, &after, "output/weight", &[(6, 0, 10, copy), (6, 5, 10, 8 + copy)]);
+        assert_close(&[new[4 + copy]], &[old[2] * first], "the third unit");
+    }
+    for index in 0..4 {
+        let unit = plan.growths[0].source(index).unwrap();
+        let (first, _) = estimate(&before, &after, "output/weight", &[(6, 3 + unit, 10, 4 + index)]);
+        assert_close(&[new[index]], &[old[unit] * first], "the first two units");
+    }
+}
+
+/// Holds the moments of a parameter by channel against the estimate; `columns` are those of (old unit, new unit).
+fn check_bias(
+    plan: &Plan,
+    before: &State,
+    after: &State,
+    (bias, weight): (&str, &str),
+    columns: impl Fn(usize, usize) -> Vec<(usize, usize, usize, usize)>,
+) {
+    let (old, new) = (moments(before, bias), moments(after, bias));
+    for index in 0..plan.growths[0].grown() {
+        let unit = plan.growths[0].source(index).unwrap();
+        let (first, second) = estimate(before, after, weight, &columns(unit, index));
+        assert_close(&[new.0[index]], &[old.0[unit] * first], bias);
+        assert_close(&[new.1[index]], &[old.1[unit] * second], bias);
     }
 }
 

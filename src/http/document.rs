@@ -53,6 +53,8 @@ pub fn refuse_faults(faults: Vec<(String, String)>) -> Result<(), Problem> {
     Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed").with_errors(errors))
 }
 
+type Suspicion<'a> = &'a dyn Fn(&Step, &Value) -> bool;
+
 type Attempt<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
 
 /// Extends `pointer` towards the child of `value` that causes `error`.
@@ -107,7 +109,7 @@ fn culprit(value: &Value, error: &str, attempt: Attempt<'_>) -> Option<Step> {
     let needed = |step: &Step| changes(without(value, step));
     let needed_container = |step: &Step, child: &Value| (child.is_object() || child.is_array()) && needed(step);
     // What misses a key is an object.
-    let rounds: &[&dyn Fn(&Step, &Value) -> bool] = match error.starts_with("missing field") {
+    let rounds: &[Suspicion<'_>] = match error.starts_with("missing field") {
         true => &[&needed_container],
         false => &[&quoted, &needed_container, &|step, _| !is_tag(step) && needed(step), &|step, _| {
             is_tag(step) && needed(step)

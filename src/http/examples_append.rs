@@ -1,6 +1,5 @@
 //! `POST /v1/learners/{learner}/examples`: labelled examples at the end of the stream, all of a request or none.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,12 +8,12 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-use super::media_type;
 use super::path::PathValues;
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::state::AppState;
-use super::unbroken::unbroken;
+use super::unbroken::{off_runtime, unbroken};
+use super::{ingest_counts, media_type};
 use crate::stream::decode::{self, DecodeError, Expected};
 use crate::stream::{Append, Appended, IdempotencyKey};
 use crate::training::LearnerRecord;
@@ -46,18 +45,26 @@ pub async fn handle(
     let key = idempotency_key(&headers)?;
     let learner = path.known_learner(&state).await?;
     let max_rows = state.config.limits.examples;
+    let bytes = body.len();
     let work = {
         let learner = learner.clone();
         move || Ok(decoded(&learner, &body, format, max_rows, key))
     };
-    let request = match unbroken(tokio::task::spawn_blocking(work)).await? {
+    let request = match off_runtime(bytes, work).await? {
         Ok(request) => request,
         Err(error) => {
-            count_invalid(&state, &learner, &error);
+            ingest_counts::invalid(&state, &learner.document.name, &error);
             return Err(error.into());
         }
     };
-    Ok(Json(state.writer.write(request).await?))
+    // What is written is counted, also when the client goes away meanwhile.
+    unbroken(tokio::spawn(async move {
+        let examples = request.examples.len();
+        let outcome = state.writer.write(request).await;
+        ingest_counts::written(&state, &learner.document.name, examples, &outcome);
+        Ok(Json(outcome?))
+    }))
+    .await
 }
 
 /// The request for the writer: decoding and hashing, off the runtime.
@@ -94,18 +101,4 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
             format!("`idempotency-key` must have 1 to {MAX_KEY} visible ASCII characters"),
         )),
     }
-}
-
-/// Counts the rows that are at fault, as far as they are known.
-fn count_invalid(state: &AppState, learner: &LearnerRecord, error: &DecodeError) {
-    let rows = match error {
-        DecodeError::Invalid(faults) => {
-            let row = |pointer: &str| pointer.split('/').find(|step| step.parse::<usize>().is_ok()).map(str::to_owned);
-            let rows: BTreeSet<_> = faults.iter().filter_map(|fault| row(&fault.pointer)).collect();
-            rows.len().max(1)
-        }
-        DecodeError::Malformed(_) | DecodeError::TooManyRows { .. } => 1,
-    };
-    let labels = &[learner.document.name.as_str(), "invalid"];
-    state.metrics.ingest.examples.with_label_values(labels).inc_by(rows as u64);
 }

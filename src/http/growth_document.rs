@@ -6,13 +6,11 @@ use serde_json::{Map, Value, json};
 use crate::growth::{Deeper, DeeperKind, Extent, Nodes, Split, Wider};
 use crate::network::NodeId;
 use crate::stream::decode::Fault;
+use crate::stream::schema::{category_fault, class_fault};
 use crate::training::GrowthOrder;
 
 /// Most names in one order.
 const MAX_NAMES: usize = 1_000;
-
-/// The longest name of a category or class in an order.
-const MAX_NAME: usize = 1_000;
 
 /// Why a document orders nothing.
 #[derive(Debug, PartialEq)]
@@ -35,7 +33,7 @@ pub fn parse(document: &Value) -> Result<GrowthOrder, OrderError> {
         "wider" => wider(value),
         "deeper" => deeper(value),
         "inputs" => inputs(value),
-        "classes" => Ok(GrowthOrder::Classes { classes: names(value, "/classes")? }),
+        "classes" => Ok(GrowthOrder::Classes { classes: names(value, "/classes", class_fault)? }),
         _ if value == &Value::Bool(true) => Ok(GrowthOrder::Auto),
         _ => fault("/auto", "must be `true`"),
     }
@@ -138,7 +136,10 @@ fn inputs(value: &Value) -> Result<GrowthOrder, OrderError> {
     let (_, feature) = members.exactly_one(&["feature"])?;
     let (_, categories) = members.exactly_one(&["categories"])?;
     let Some(feature) = feature.as_str() else { return fault("/inputs/feature", "must be the name of a feature") };
-    Ok(GrowthOrder::Inputs { feature: feature.to_owned(), categories: names(categories, "/inputs/categories")? })
+    Ok(GrowthOrder::Inputs {
+        feature: feature.to_owned(),
+        categories: names(categories, "/inputs/categories", category_fault)?,
+    })
 }
 
 fn all(value: &Value, pointer: &str) -> Result<Nodes, OrderError> {
@@ -165,15 +166,18 @@ fn node_list(value: &Value, pointer: &str) -> Result<Vec<NodeId>, OrderError> {
     Ok(nodes)
 }
 
-fn names(value: &Value, pointer: &str) -> Result<Vec<String>, OrderError> {
+fn names(value: &Value, pointer: &str, check: fn(&str) -> Option<String>) -> Result<Vec<String>, OrderError> {
     let mut names: Vec<String> = Vec::new();
     for (index, item) in list(value, pointer)?.iter().enumerate() {
         let pointer = format!("{pointer}/{index}");
-        match item.as_str() {
-            Some(name) if names.iter().any(|earlier| earlier == name) => return fault(&pointer, "stands twice"),
-            Some(name) if !name.is_empty() && name.len() <= MAX_NAME => names.push(name.to_owned()),
-            _ => return fault(&pointer, &format!("must be a string of 1 to {MAX_NAME} bytes")),
+        let Some(name) = item.as_str() else { return fault(&pointer, "must be a string") };
+        if let Some(detail) = check(name) {
+            return fault(&pointer, &detail);
         }
+        if names.iter().any(|earlier| earlier == name) {
+            return fault(&pointer, "stands twice");
+        }
+        names.push(name.to_owned());
     }
     Ok(names)
 }

@@ -14,6 +14,7 @@ mod growth_preview;
 mod growth_ticket;
 mod growth_view;
 mod health;
+mod ingest_counts;
 mod learner_view;
 mod learners_create;
 mod learners_delete;

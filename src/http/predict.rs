@@ -16,7 +16,7 @@ use super::path::PathValues;
 use super::problem::{Kind, Problem};
 use super::query::{self, Query};
 use super::state::AppState;
-use super::unbroken::unbroken;
+use super::unbroken::off_runtime;
 use crate::registry::VersionId;
 use crate::serving::{Answer, Prediction, VersionChoice};
 use crate::stream::decode::{self, Expected};
@@ -58,10 +58,10 @@ pub async fn handle(
     let learner = path.known_learner(&state).await?;
     let max_rows = state.config.limits.predict_rows;
     let known = learner.clone();
-    let decoded = unbroken(tokio::task::spawn_blocking(move || {
+    let decoded = off_runtime(body.len(), move || {
         let expected = Expected { schema: &known.document.schema, task: &known.document.task, max_rows };
         Ok(decode::predict_json(&body, expected)?)
-    }))
+    })
     .await?;
     let by_body = decoded.version.as_ref().map(choice_of_value).transpose()?;
     let choice = match (by_query, by_body) {

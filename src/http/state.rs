@@ -1,7 +1,7 @@
 //! What every action works with.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::directory::Directory;
 use crate::config::Config;
@@ -31,6 +31,8 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// The learners known here.
     pub(super) directory: Directory,
+    /// Held while the metric of a learner's head is raised.
+    pub(super) heads: Arc<Mutex<()>>,
     readiness: Arc<Readiness>,
 }
 
@@ -56,8 +58,8 @@ impl AppState {
     /// The state of a server that is not ready until [`AppState::load_learners`] has run.
     pub fn new(services: Services, metrics: Metrics, config: Arc<Config>) -> Self {
         let Services { store, supervisor, predictor, writer } = services;
-        let (directory, readiness) = Default::default();
-        Self { store, supervisor, predictor, writer, metrics, config, directory, readiness }
+        let (directory, heads, readiness) = Default::default();
+        Self { store, supervisor, predictor, writer, metrics, config, directory, heads, readiness }
     }
 
     /// Takes up every learner of the store: its metrics, its place in the directory, its live version. From then on the

@@ -51,7 +51,7 @@ async fn bad_examples_are_pointed_at_and_nothing_is_stored() {
     };
     let size =
         |number: &str| format!(r#"{{"examples":[{{"inputs":{{"size":{number},"shape":[1,2]}},"label":"no"}}]}}"#);
-    for case in [
+    let cases = [
         case(
             "a string for a number",
             examples_with("/examples/1/inputs/size", json!("big")),
@@ -87,15 +87,15 @@ async fn bad_examples_are_pointed_at_and_nothing_is_stored() {
         case("an unknown key of the body", extra("", "wait"), INVALID, "/wait"),
         case("an unknown class", examples_with("/examples/1/label", json!("perhaps")), INVALID, "/examples/1/label"),
         case("a list for a label", examples_with("/examples/1/label", json!([])), INVALID, "/examples/1/label"),
-        case("no label", without("label"), INVALID, "/examples/1"),
-        case("no inputs", without("inputs"), INVALID, "/examples/1"),
+        case("no label", without("label"), INVALID, "/examples/1/label"),
+        case("no inputs", without("inputs"), INVALID, "/examples/1/inputs"),
         case("a number for an id", extra("/examples/1", "id"), INVALID, "/examples/1/id"),
         case("a number for inputs", examples_with("/examples/1/inputs", json!(7)), INVALID, "/examples/1/inputs"),
         case("a number for an example", examples_with("/examples/1", json!(7)), INVALID, "/examples/1"),
         case("no examples", json!({"examples": []}), INVALID, "/examples"),
         case("nothing", json!({}), INVALID, ""),
         case("beyond f32", size("1e39"), INVALID, "/examples/0/inputs/size"),
-        case("beyond f64", size("1e999"), MALFORMED, ""),
+        case("beyond f64", size("1e999"), INVALID, "/examples/0/inputs/size"),
         case("NaN", size("NaN"), MALFORMED, ""),
         case("Infinity", size("-Infinity"), MALFORMED, ""),
         case("no JSON", text("hello"), MALFORMED, ""),
@@ -110,14 +110,13 @@ async fn bad_examples_are_pointed_at_and_nothing_is_stored() {
         ),
         case("too many rows", json!({"examples": vec![example(1); 51]}), (413, "too_many_rows"), ""),
         case("too many bytes", "x".repeat(100_001), (413, "body_too_large"), ""),
-    ] {
-        check(&server, "/v1/learners/cats/examples", JSON, &case).await;
-    }
+    ];
+    check(&server, "/v1/learners/cats/examples", JSON, cases).await;
     let line = |bad: &str| {
         let good = example(1).to_string();
         (1..=10).map(|number| format!("{}\n", if number == 7 { bad } else { good.as_str() })).collect::<String>()
     };
-    for case in [
+    let cases = [
         case("a malformed line", line("{\"inputs\":"), MALFORMED, "/6"),
         case(
             "a line at fault",
@@ -127,9 +126,8 @@ async fn bad_examples_are_pointed_at_and_nothing_is_stored() {
         ),
         case("no line", "", INVALID, ""),
         case("too many lines", format!("{}\n", example(1)).repeat(51), (413, "too_many_rows"), ""),
-    ] {
-        check(&server, "/v1/learners/cats/examples", NDJSON, &case).await;
-    }
+    ];
+    check(&server, "/v1/learners/cats/examples", NDJSON, cases).await;
     let xml = server.send_body(Method::POST, "/v1/learners/cats/examples", "text/xml", "<a/>").await;
     xml.problem(415, "unsupported_media_type");
     server
@@ -159,7 +157,7 @@ async fn bad_learner_documents_are_pointed_at_and_create_nothing() {
     };
     let twice = json!([{"name": "a", "kind": "numeric"}, {"name": "a", "kind": "numeric"}]);
     let answer = (422, "invalid_document");
-    for case in [
+    let cases = [
         case("an unknown key", with("/speed", json!(1)), answer, "/speed"),
         case("an unknown key below", with("/training/speed", json!(1)), answer, "/training/speed"),
         case("an unknown kind of network", with("/network/kind", json!("perceptron")), answer, "/network/kind"),
@@ -173,7 +171,7 @@ async fn bad_learner_documents_are_pointed_at_and_create_nothing() {
             "an absurd image",
             with("/schema/features/2", json!({"name": "i", "kind": "image", "height": 1_000_000, "width": 1_000_000})),
             answer,
-            "/schema/features/2",
+            "/schema/features",
         ),
         case("one class", with("/task/classes", json!(["a"])), answer, "/task/classes"),
         case("a class twice", with("/task/classes", json!(["a", "a"])), answer, "/task/classes/1"),
@@ -192,9 +190,8 @@ async fn bad_learner_documents_are_pointed_at_and_create_nothing() {
         case("no object", json!([1]), answer, ""),
         case("no JSON", "name = \"cats\"", MALFORMED, ""),
         case("deep JSON", "[".repeat(50_000), MALFORMED, ""),
-    ] {
-        check(&server, "/v1/learners", JSON, &case).await;
-    }
+    ];
+    check(&server, "/v1/learners", JSON, cases).await;
     assert_eq!(server.get("/v1/learners").await.expect(200)["learners"], json!([]), "nothing was created");
     server.stop().await;
 }
@@ -206,7 +203,7 @@ async fn bad_predictions_are_pointed_at() {
     let server = Server::start_with(config).await;
     server.create("cats").await;
     let with = |value: Value| json!({"inputs": [inputs(1), value]});
-    for case in [
+    let cases = [
         case("an unknown feature", with(json!({"weight": 1})), INVALID, "/inputs/1/weight"),
         case("a short vector", with(json!({"shape": [1]})), INVALID, "/inputs/1/shape"),
         case("a number for a row", with(json!(1)), INVALID, "/inputs/1"),
@@ -216,9 +213,8 @@ async fn bad_predictions_are_pointed_at() {
         case("no such version", json!({"inputs": [inputs(1)], "version": 99}), (404, "version_not_found"), ""),
         case("too many rows", json!({"inputs": vec![inputs(1); 11]}), (413, "too_many_rows"), ""),
         case("no JSON", "inputs", MALFORMED, ""),
-    ] {
-        check(&server, "/v1/learners/cats/predict", JSON, &case).await;
-    }
+    ];
+    check(&server, "/v1/learners/cats/predict", JSON, cases).await;
     server.stop().await;
 }
 
@@ -227,15 +223,14 @@ async fn bad_growth_orders_are_pointed_at_and_ordered_nothing() {
     let server = Server::start().await;
     server.create("cats").await;
     let answer = (422, "invalid_growth");
-    for case in [
+    let cases = [
         case("two orders", json!({"auto": true, "classes": ["a"]}), answer, ""),
         case("no order", json!({}), answer, ""),
         case("a factor below one", json!({"wider": {"all": true, "factor": 0.5}}), answer, "/wider/factor"),
         case("an unknown key", json!({"wider": {"all": true, "factor": 2, "by": 3}}), answer, "/wider/by"),
         case("no JSON", "wider", MALFORMED, ""),
-    ] {
-        check(&server, "/v1/learners/cats/growth", JSON, &case).await;
-    }
+    ];
+    check(&server, "/v1/learners/cats/growth", JSON, cases).await;
     server.get("/v1/learners/cats/growth/1").await.problem(404, "growth_not_found");
     server.stop().await;
 }
@@ -274,14 +269,22 @@ async fn evil_paths_and_queries_find_nothing() {
     server.stop().await;
 }
 
-async fn check(server: &Server, path: &str, media_type: &str, case: &Case) {
-    let answer = server.send_body(Method::POST, path, media_type, case.body.clone()).await;
-    let text = String::from_utf8_lossy(&answer.bytes).into_owned();
-    assert_eq!(answer.status, case.status, "{}: {text}", case.what);
-    let problem = answer.problem(case.status, case.code);
-    if !case.pointer.is_empty() {
-        let pointers: Vec<&str> =
-            problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["pointer"].as_str()).collect();
-        assert!(pointers.contains(&case.pointer), "{} points at {pointers:?}: {text}", case.what);
+/// Sends every case and tells all that were not answered as they should be.
+async fn check(server: &Server, path: &str, media_type: &str, cases: impl IntoIterator<Item = Case>) {
+    let mut wrong = Vec::new();
+    for case in cases {
+        let answer = server.send_body(Method::POST, path, media_type, case.body).await;
+        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+        if answer.status != case.status {
+            wrong.push(format!("{}: {} {text}", case.what, answer.status));
+            continue;
+        }
+        let problem = answer.problem(case.status, case.code);
+        let errors = problem["errors"].as_array().into_iter().flatten();
+        let pointers: Vec<&str> = errors.filter_map(|error| error["pointer"].as_str()).collect();
+        if !case.pointer.is_empty() && !pointers.contains(&case.pointer) {
+            wrong.push(format!("{} points at {pointers:?}: {text}", case.what));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

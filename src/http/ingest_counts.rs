@@ -1,0 +1,54 @@
+//! What becomes of offered examples, as metrics. A repeated request counts again: its examples were offered again.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use super::state::AppState;
+use crate::stream::decode::DecodeError;
+use crate::stream::writer::WriteError;
+use crate::stream::{Appended, LearnerName};
+
+/// Counts the examples of a request that reached the writer.
+pub fn written(state: &AppState, learner: &LearnerName, examples: usize, outcome: &Result<Appended, WriteError>) {
+    match outcome {
+        Ok(appended) => {
+            count(state, learner, "accepted", appended.accepted);
+            count(state, learner, "duplicate", appended.duplicates);
+            raise_head(state, learner, appended.head_seq.0);
+        }
+        Err(WriteError::QueueFull | WriteError::Stopping | WriteError::Store(_)) => {
+            count(state, learner, "rejected", examples as u64);
+        }
+        // Nothing is known against the examples themselves.
+        Err(WriteError::InProgress | WriteError::Refused(_)) => {}
+    }
+}
+
+/// Counts the examples that are at fault, as far as they are known.
+pub fn invalid(state: &AppState, learner: &LearnerName, error: &DecodeError) {
+    let rows = match error {
+        DecodeError::Invalid(faults) => {
+            let row = |pointer: &str| pointer.split('/').find_map(|step| step.parse::<usize>().ok());
+            let rows: BTreeSet<usize> = faults.iter().filter_map(|fault| row(&fault.pointer)).collect();
+            rows.len().max(1)
+        }
+        DecodeError::Malformed(_) | DecodeError::TooManyRows { .. } => 1,
+    };
+    count(state, learner, "invalid", rows as u64);
+}
+
+fn count(state: &AppState, learner: &LearnerName, outcome: &str, examples: u64) {
+    // A learner deleted meanwhile must not get its labels back.
+    if state.directory.get(learner).is_some() {
+        state.metrics.ingest.examples.with_label_values(&[learner.as_str(), outcome]).inc_by(examples);
+    }
+}
+
+/// Answers may overtake each other; the head shown never goes back.
+fn raise_head(state: &AppState, learner: &LearnerName, head: u64) {
+    let _one_at_a_time = state.heads.lock().unwrap_or_else(PoisonError::into_inner);
+    if state.directory.get(learner).is_some() {
+        let gauge = state.metrics.ingest.head_seq.with_label_values(&[learner.as_str()]);
+        gauge.set(gauge.get().max(i64::try_from(head).unwrap_or(i64::MAX)));
+    }
+}

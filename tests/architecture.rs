@@ -157,3 +157,24 @@ fn the_reader_of_imports_finds_every_form() {
     let names: Vec<String> = imports(text).into_iter().collect();
     assert_eq!(names, ["a", "c", "d", "f"]);
 }
+
+#[test]
+fn the_guarantees_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code: String = sources().into_iter().map(|(_, text)| text).collect();
+    for file in source_files(&root.join("tests")) {
+        code += &fs::read_to_string(file).expect("readable source");
+    }
+    let guarantees = fs::read_to_string(root.join("docs/GUARANTEES.md")).expect("readable");
+    let names: Vec<&str> = guarantees
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| {
+            name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c))
+        })
+        .collect();
+    assert!(names.len() > 30, "{names:?}");
+    let missing: Vec<&&str> = names.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

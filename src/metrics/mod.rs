@@ -78,3 +78,68 @@ impl Default for Metrics {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The names of everything that is exported once there is a learner and a request was answered.
+    fn exported() -> BTreeSet<String> {
+        let metrics = Metrics::new();
+        metrics.add_learner("digits");
+        metrics.training.set_widths("digits", [("hidden1", 8)]);
+        metrics.http.requests.with_label_values(&["/", "GET", "200"]).inc();
+        metrics.http.seconds.with_label_values(&["/", "GET"]).observe(0.1);
+        let page = metrics.render();
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(|rest| first_word(rest).to_owned()).collect()
+    }
+
+    fn first_word(text: &str) -> &str {
+        text.split(' ').next().unwrap_or(text)
+    }
+
+    /// Every word of a deployed file that begins with the prefix.
+    fn named(file: &str) -> BTreeSet<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
+        let text = std::fs::read_to_string(path).expect("readable");
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.filter(|word| word.starts_with("perennial_")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_metric_that_dashboard_and_rules_name_is_exported() {
+        let exported = exported();
+        for file in ["grafana/dashboards/perennial.json", "prometheus/rules.yml"] {
+            let named = named(file);
+            assert!(named.len() > 5, "{file}: {named:?}");
+            for name in named {
+                let base = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+                assert!(exported.contains(base.unwrap_or(&name)), "{file} names {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_is_on_the_dashboard() {
+        let named = named("grafana/dashboards/perennial.json");
+        for name in exported() {
+            let shown = named.contains(&name) || named.contains(&format!("{name}_bucket"));
+            let needs_no_panel =
+                ["perennial_build_info", "perennial_train_nonfinite_total", "perennial_predict_batch_rows"];
+            assert!(shown || needs_no_panel.contains(&name.as_str()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_removed_learner_leaves_no_series() {
+        let metrics = Metrics::new();
+        metrics.add_learner("digits");
+        metrics.training.set_widths("digits", [("hidden1", 8)]);
+        assert!(metrics.render().contains("learner=\"digits\""));
+        metrics.remove_learner("digits");
+        assert!(!metrics.render().contains("digits"), "{}", metrics.render());
+    }
+}

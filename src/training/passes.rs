@@ -19,7 +19,7 @@ const STEP_PASSES: u64 = 3;
 /// A pass counts as an improvement when it lowers the best loss by this share of it.
 const IMPROVEMENT: f64 = 0.01;
 /// So many passes in a row without one end the passes.
-const PATIENCE: u32 = 2;
+const PATIENCE: u32 = 4;
 
 /// Where the passes stand.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -53,6 +53,11 @@ impl Passes {
     /// Whether passes have ended because they no longer improve the loss.
     pub fn settled(&self) -> bool {
         self.settled_at.is_some()
+    }
+
+    /// Passes in a row that did not improve the loss.
+    pub fn stale(&self) -> u32 {
+        self.stale
     }
 
     /// The next pass, or the unfinished one, if there is anything to gain; `trained` is the newest place learned.
@@ -158,11 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn passes_end_two_passes_after_the_last_improvement() {
+    fn passes_end_four_passes_after_the_last_improvement() {
         let mut passes = Passes::default();
-        let losses = [1.0, 0.8, 0.797, 0.7, 0.699, 0.698, 0.1];
+        let losses = [1.0, 0.8, 0.797, 0.7, 0.699, 0.698, 0.697, 0.696, 0.1];
         let done = losses.iter().filter(|&&loss| pass(&mut passes, loss, 500)).count();
-        assert_eq!(done, 6);
+        assert_eq!(done, 8);
         assert!(passes.settled());
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::encoded::EncodedRows;
 use super::error::TrainingError;
 use super::journal::JournalEvent;
+use super::rates::plateau_factor;
 use super::replay::{RoundStep, step_rows};
 use super::step::{Batch, StepOutcome, StepRule, step};
 use super::trainer::Trainer;
@@ -85,7 +86,7 @@ impl Trainer {
             .iter()
             .map(|plan| self.rows.fetch(&self.environment, plan))
             .collect::<Result<Vec<_>, TrainingError>>()?;
-        let steps = self.run(&batches)?;
+        let steps = self.run(&batches, self.pass_factor(&work.kind))?;
         for (plan, step) in plans.iter().zip(steps) {
             work.done += 1;
             let Some(step) = step else { continue };
@@ -121,9 +122,17 @@ impl Trainer {
         }
     }
 
+    /// The factor on the learning rate: passes slow down as they cease to help.
+    fn pass_factor(&self, kind: &WorkKind) -> f64 {
+        match kind {
+            WorkKind::Round { .. } => 1.0,
+            WorkKind::Pass { .. } => plateau_factor(self.progress.passes.stale()),
+        }
+    }
+
     /// Steps on these batches, up to the first that meets a non-finite number: the steps after it would be others. `None`
     /// for a batch without rows.
-    fn run(&mut self, batches: &[Vec<Arc<StoredExample>>]) -> Result<Vec<Option<Done>>, TrainingError> {
+    fn run(&mut self, batches: &[Vec<Arc<StoredExample>>], factor: f64) -> Result<Vec<Option<Done>>, TrainingError> {
         let environment = self.environment.clone();
         let Self { model, state, progress, .. } = self;
         let settings = &progress.training;
@@ -140,7 +149,7 @@ impl Trainer {
                 let batch = Batch::of(&rows, &model.targets, &environment.device)?;
                 let rule = StepRule {
                     optimizer: settings.optimizer,
-                    learning_rate: progress.rates.learning_rate(settings, state.optimizer.step + 1),
+                    learning_rate: factor * progress.rates.learning_rate(settings, state.optimizer.step + 1),
                     seed: settings.seed,
                 };
                 let outcome = step(&model.network, state, &batch, &rule)?;

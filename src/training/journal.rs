@@ -18,7 +18,8 @@ use crate::stream::Seq;
 pub enum JournalEvent {
     /// Input: these new rows, `first` to `last`, are learned next.
     Round { first: Seq, last: Seq },
-    /// Input: a pass over history up to `until`, the `number`th since the stream went quiet.
+    /// Input: the next part of a pass over history up to `until`, the `number`th pass of the learner's life; the same again
+    /// goes on with it.
     Pass { number: u32, until: Seq },
     /// Input: this growth is tried next. `ticket`: the operator's order behind it.
     Order { order: GrowthOrder, trigger: Trigger, ticket: Option<u64> },

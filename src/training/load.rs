@@ -82,12 +82,12 @@ impl Trainer {
         let checkpoint = environment.wait(store.checkpoint(learner))?.ok_or_else(|| missing("checkpoint"))?;
         let progress = read_progress(&checkpoint)?;
         let live = environment.wait(store.alias(learner, "live"))?.ok_or_else(|| missing("live version"))?;
-        let network = checkpoint.model.network.clone();
+        let network = &checkpoint.model.network;
         let weights_file = blob(environment, checkpoint.weights)?;
         let optimizer_file = blob(environment, checkpoint.optimizer)?;
         let device = &environment.device;
         let state = environment.compute(|| {
-            let parameters = weights::from_bytes(&weights_file, &network, device)?;
+            let parameters = weights::from_bytes(&weights_file, network, device)?;
             let optimizer = OptimizerState::from_bytes(&optimizer_file, device)?;
             Ok::<_, TrainingError>(State { parameters, optimizer })
         })?;
@@ -99,7 +99,6 @@ impl Trainer {
             schema: document.schema,
             task: document.task,
             fence,
-            shown: Arc::new(network),
             model: checkpoint.model,
             state,
             history: read_history(environment, learner, holdout, checkpoint.trained_seq)?,

@@ -22,7 +22,6 @@ use super::status::{TrainerStatus, TrainingState};
 use super::steps::Work;
 use super::store::Fence;
 use crate::growth::State;
-use crate::network::Network;
 use crate::registry::{Model, VersionId};
 use crate::stream::{LearnerId, LearnerName, Schema, Seq, Task};
 
@@ -64,8 +63,6 @@ pub(super) struct Trainer {
     pub commits: u64,
     /// Since when a tail shorter than a round waits, by its first place.
     pub tail: Option<(Seq, Instant)>,
-    /// The network, shared with status snapshots.
-    pub shown: Arc<Network>,
     /// Steps between two looks at the clock: fewer of large networks. Changes no result.
     pub stride: usize,
 }
@@ -156,15 +153,12 @@ impl Trainer {
     }
 
     /// A snapshot for readers.
-    pub fn status(&mut self, state: TrainingState) -> TrainerStatus {
-        if *self.shown != self.model.network {
-            self.shown = Arc::new(self.model.network.clone());
-        }
+    pub fn status(&self, state: TrainingState) -> TrainerStatus {
         TrainerStatus {
             state,
             trained_seq: self.trained_seq,
             steps: self.state.optimizer.step,
-            network: self.shown.clone(),
+            network: Arc::new(self.model.network.clone()),
             metrics: self.progress.metrics(),
         }
     }

@@ -105,10 +105,8 @@ impl Inner {
             };
             if !self.queue.holds(learner) {
                 self.put_away(&other);
-            } else if let Some(mut resting) = other.resting_trainer() {
-                if let Some(trainer) = resting.as_mut() {
-                    trainer.rows.clear();
-                }
+            } else if let Some(trainer) = other.resting_trainer().as_mut().and_then(|resting| resting.as_mut()) {
+                trainer.rows.clear();
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -36,9 +37,16 @@ impl Fixture {
         self.supervisor_that(Arc::new(|_, _| {})).await
     }
 
+    /// One that calls `live_moved`.
     pub async fn supervisor_that(&self, live_moved: LiveMoved) -> Supervisor {
         let config = TrainingConfig { turn_ms: 5, checkpoint_ms: 20, threads: 1, ..TrainingConfig::default() };
         Supervisor::start(self.store.clone(), &config, Metrics::new().training, live_moved).await.unwrap()
+    }
+
+    /// One that writes no checkpoint while it trains, but those of growths and versions.
+    pub async fn careless_supervisor(&self) -> Supervisor {
+        let config = TrainingConfig { turn_ms: 5, checkpoint_ms: u64::MAX, threads: 1, ..TrainingConfig::default() };
+        Supervisor::start(self.store.clone(), &config, Metrics::new().training, Arc::new(|_, _| {})).await.unwrap()
     }
 
     /// Appends examples to a stream.
@@ -76,6 +84,19 @@ impl Supervisor {
             }
         };
         tokio::time::timeout(Duration::from_secs(120), watch).await.expect("the learner never came so far")
+    }
+
+    /// Loses what it has in memory of a learner, as a killed process would, and stops.
+    pub async fn crash(self, learner: LearnerId) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+        self.inner.queue.close();
+        let slot = self.inner.slot(learner).unwrap();
+        let trainer = tokio::task::spawn_blocking(move || slot.trainer().take()).await.unwrap();
+        if let Some(trainer) = trainer {
+            // The lease would run out by itself.
+            trainer.environment.store.release_lease(trainer.fence).await.unwrap();
+        }
+        self.stop().await;
     }
 
     /// Waits until a learner has learned everything up to `seq` and rests.

@@ -35,7 +35,7 @@ async fn an_operators_order_publishes_teacher_and_student_with_a_certificate() {
     let ticket = fixture.store.ticket(learner, ticket.id).await.unwrap().unwrap();
     assert_eq!(ticket.state, TicketState::Applied);
     let event = ticket.event.unwrap();
-    assert_eq!(growths(&fixture, learner).await, [event.clone()]);
+    assert_eq!(growths(&fixture, learner).await, std::slice::from_ref(&event));
     assert_eq!((event.op, event.trigger), (GrowthOp::Wider, Trigger::Manual));
     assert!(event.certificate.preserved && event.certificate.max_rel_diff <= 1e-5);
     assert_eq!(event.teacher, live, "the state was the live version, which is the teacher");

@@ -95,11 +95,8 @@ async fn nothing_non_finite_reaches_a_checkpoint() {
     supervisor.rested(learner, 400).await;
     let journal = fixture.journal(learner).await;
     assert!(journal.iter().any(|event| matches!(event, JournalEvent::NonFinite { .. })));
-    let lowest = journal.iter().filter_map(|event| match event {
-        JournalEvent::SetBack { learning_rate_factor, .. } => Some(*learning_rate_factor),
-        _ => None,
-    });
-    assert!(lowest.fold(1.0, f64::min) < 0.5, "training was set back more than once");
+    let lowest = set_backs(&fixture, learner).await.into_iter().map(|(_, factor)| factor).fold(1.0, f64::min);
+    assert!(lowest < 0.5, "training was set back more than once");
     // Reading a weights file refuses numbers that are not finite.
     let checkpoint = fixture.checkpoint(learner).await;
     let file = fixture.store.get_blob(checkpoint.weights).await.unwrap().unwrap();
@@ -113,6 +110,52 @@ async fn nothing_non_finite_reaches_a_checkpoint() {
     let live = fixture.store.alias(learner, "live").await.unwrap();
     assert!(live.is_some_and(|version| version >= VersionId(1)));
     supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_that_only_give_non_finite_numbers_are_replaced_by_the_live_versions() {
+    let fixture = Fixture::new().await;
+    let supervisor = fixture.supervisor().await;
+    // One step a round: the state before a round that fails is the one that an absurd step made.
+    let absurd = json!({"learning_rate": 1e30, "optimizer": "sgd", "max_passes": 0, "steps_per_row": 0.018});
+    let learner = create(&supervisor, "absurd", json!({"training": absurd})).await.id;
+    fixture.append(learner, points(0, 1_500)).await;
+    supervisor.rested(learner, 1_500).await;
+    let reasons: Vec<String> = set_backs(&fixture, learner).await.into_iter().map(|(reason, _)| reason).collect();
+    assert!(reasons.iter().any(|reason| reason.contains("before this input")), "{reasons:?}");
+    assert!(reasons.iter().any(|reason| reason.contains("live version")), "{reasons:?}");
+    supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn training_is_set_back_when_the_gate_keeps_refusing() {
+    let fixture = Fixture::new().await;
+    let supervisor = fixture.supervisor().await;
+    let settings = json!({"holdout_share": 0.3, "gate_patience": 2, "max_passes": 0});
+    let record = create(&supervisor, "points", json!({"training": settings})).await;
+    let learner = record.id;
+    fixture.append(learner, points(0, 500)).await;
+    supervisor.rested(learner, 500).await;
+    let good = fixture.store.alias(learner, "live").await.unwrap().unwrap();
+    let patch: LearnerPatch = serde_json::from_value(json!({"training": {"learning_rate": 30.0}})).unwrap();
+    let document = record.document.apply_patch(&patch).unwrap();
+    fixture.store.update_learner(learner, record.revision, &document).await.unwrap().unwrap();
+    fixture.append(learner, points(500, 300)).await;
+    supervisor.rested(learner, 800).await;
+    let set_backs = set_backs(&fixture, learner).await;
+    assert_eq!(set_backs.first().map(|(_, factor)| *factor), Some(0.5), "{set_backs:?}");
+    assert_eq!(fixture.store.alias(learner, "live").await.unwrap(), Some(good));
+    supervisor.stop().await;
+}
+
+/// The reason and the rate factor of every set-back.
+async fn set_backs(fixture: &Fixture, learner: LearnerId) -> Vec<(String, f64)> {
+    let journal = fixture.journal(learner).await;
+    let set_back = journal.into_iter().filter_map(|event| match event {
+        JournalEvent::SetBack { reason, learning_rate_factor, .. } => Some((reason, learning_rate_factor)),
+        _ => None,
+    });
+    set_back.collect()
 }
 
 async fn optimizer(fixture: &Fixture, learner: LearnerId) -> OptimizerState {

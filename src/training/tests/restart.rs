@@ -9,7 +9,7 @@ use time::Duration;
 use super::fixture::{Fixture, create, document, points};
 use crate::registry::{BlobDigest, VersionId};
 use crate::stream::LearnerId;
-use crate::training::{Checkpoint, TrainingState};
+use crate::training::{Checkpoint, Supervisor, TrainingState};
 
 /// What must not depend on restarts.
 async fn bits(fixture: &Fixture, learner: LearnerId) -> (Checkpoint, BlobDigest) {
@@ -22,17 +22,33 @@ fn settings() -> serde_json::Value {
     json!({"policy": {"kind": "data_volume", "refractory_rows": 100}, "network": {"kind": "mlp", "hidden": [2]}})
 }
 
-/// Learns a stream with a stop and a new start after each of these many rows.
-async fn learned(stops: &[u64]) -> (Checkpoint, BlobDigest) {
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Stop,
+    Crash,
+}
+
+async fn end(supervisor: Supervisor, learner: LearnerId, ending: Ending) {
+    match ending {
+        Ending::Stop => supervisor.stop().await,
+        Ending::Crash => supervisor.crash(learner).await,
+    }
+}
+
+/// Learns a stream with an end and a new start after each of these many rows.
+async fn learned(stops: &[u64], ending: Ending) -> (Checkpoint, BlobDigest) {
     let fixture = Fixture::new().await;
     let supervisor = fixture.supervisor().await;
     let learner = create(&supervisor, "points", settings()).await.id;
     supervisor.stop().await;
     fixture.append(learner, points(0, 700)).await;
     for &stop in stops {
-        let supervisor = fixture.supervisor().await;
+        let supervisor = match ending {
+            Ending::Stop => fixture.supervisor().await,
+            Ending::Crash => fixture.careless_supervisor().await,
+        };
         supervisor.until(learner, |status| status.trained_seq.0 >= stop).await;
-        supervisor.stop().await;
+        end(supervisor, learner, ending).await;
     }
     let supervisor = fixture.supervisor().await;
     supervisor.rested(learner, 700).await;
@@ -42,15 +58,27 @@ async fn learned(stops: &[u64]) -> (Checkpoint, BlobDigest) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_stream_and_journal_give_the_same_bits_whatever_the_restarts() {
-    let (whole, live) = learned(&[]).await;
-    for stops in [&[192][..], &[64, 320, 640], &[700]] {
-        let (checkpoint, digest) = learned(stops).await;
-        assert_eq!(checkpoint.weights, whole.weights, "stopped at {stops:?}");
-        assert_eq!(checkpoint.optimizer, whole.optimizer, "stopped at {stops:?}");
-        assert_eq!(checkpoint.model, whole.model, "stopped at {stops:?}");
-        assert_eq!(checkpoint.last_version, whole.last_version, "stopped at {stops:?}");
-        assert_eq!(checkpoint.progress, whole.progress, "stopped at {stops:?}");
-        assert_eq!(digest, live, "stopped at {stops:?}");
+    let (whole, live) = learned(&[], Ending::Stop).await;
+    assert!(whole.last_version > VersionId(3), "versions were published on the way");
+    assert!(
+        whole.model.network.parameter_count()
+            > document("points", settings()).first_model().unwrap().network.parameter_count()
+    );
+    let lives = [
+        (&[192][..], Ending::Stop),
+        (&[64, 320, 640], Ending::Stop),
+        (&[250], Ending::Crash),
+        (&[64, 500], Ending::Crash),
+    ];
+    for (stops, ending) in lives {
+        let (checkpoint, digest) = learned(stops, ending).await;
+        let what = format!("{ending:?} at {stops:?}");
+        assert_eq!(checkpoint.weights, whole.weights, "{what}");
+        assert_eq!(checkpoint.optimizer, whole.optimizer, "{what}");
+        assert_eq!(checkpoint.model, whole.model, "{what}");
+        assert_eq!(checkpoint.last_version, whole.last_version, "{what}");
+        assert_eq!(checkpoint.progress, whole.progress, "{what}");
+        assert_eq!(digest, live, "{what}");
     }
 }
 

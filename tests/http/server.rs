@@ -185,7 +185,7 @@ pub fn learner(name: &str) -> Value {
 /// The inputs of the made-up stream's example `number`.
 pub fn inputs(number: u64) -> Value {
     let angle = number as f64 * 0.7;
-    let colour = if number % 2 == 0 { "red" } else { "green" };
+    let colour = if number.is_multiple_of(2) { "red" } else { "green" };
     json!({"size": angle.sin(), "colour": colour, "shape": [angle.cos(), 1.0]})
 }
 

@@ -89,3 +89,47 @@ fn number(label: &Label) -> f64 {
         Label::Class(_) => f64::NAN,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Encoder, Schema, Task, Value};
+
+    fn model(task: serde_json::Value) -> Model {
+        let schema: Schema =
+            serde_json::from_value(serde_json::json!({"features": [{"name": "x", "kind": "vector", "size": 2}]}))
+                .unwrap();
+        let task: Task = serde_json::from_value(task).unwrap();
+        let (encoder, targets) = (Encoder::new(&schema), Targets::new(&task));
+        let network = crate::network::builders::NetworkSpec::Mlp { hidden: vec![], dropout: 0.0 };
+        let network = network.build(&encoder.shape(), targets.outputs()).unwrap();
+        Model { network, encoder, targets }
+    }
+
+    fn example(seq: u64, label: Label) -> StoredExample {
+        let row = vec![Value::Vector(vec![seq as f32, 0.5])];
+        StoredExample { seq: Seq(seq), id: None, row, label }
+    }
+
+    #[test]
+    fn rows_and_labels_stay_together() {
+        let model = model(serde_json::json!({"kind": "classification", "classes": ["a", "b"]}));
+        let examples: Vec<StoredExample> =
+            (1..=3).map(|seq| example(seq, Label::Class(["a", "b", "c"][seq as usize - 1].into()))).collect();
+        let rows = EncodedRows::encode(&model, &examples);
+        assert_eq!(rows.labels, EncodedLabels::Classes(vec![Some(0), Some(1), None]));
+        assert_eq!((rows.len(), rows.seqs[2]), (3, Seq(3)));
+        let alone = EncodedRows::encode(&model, &examples[1..2]);
+        assert_eq!(rows.row(1), &alone.values[..]);
+        let tensor = rows.tensor(1, 3, &Device::Cpu).unwrap();
+        assert_eq!(tensor.dims(), [2, rows.shape.elements()]);
+        assert_eq!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(), rows.values[rows.shape.elements()..]);
+    }
+
+    #[test]
+    fn regression_keeps_its_units() {
+        let model = model(serde_json::json!({"kind": "regression"}));
+        let rows = EncodedRows::encode(&model, &[example(1, Label::Number(4_200.5))]);
+        assert_eq!(rows.labels, EncodedLabels::Numbers(vec![4_200.5]));
+    }
+}

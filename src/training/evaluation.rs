@@ -130,6 +130,9 @@ fn number_score(targets: &Targets, output: f32, truth: f64, unit: f64) -> RowSco
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::builders::NetworkSpec;
+    use crate::network::{ParameterId, Shape};
+    use crate::stream::{Encoder, Schema, Seq};
 
     #[test]
     fn the_loss_of_a_class_is_its_negative_log_probability() {
@@ -140,6 +143,37 @@ mod tests {
         let Answer::Class { index, confidence, correct } = score.answer else { panic!("a class was asked for") };
         assert_eq!((index, correct), (1, false));
         assert!((confidence - exponentials[1] / sum).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rows_beyond_one_batch_are_scored_in_order() {
+        let network = NetworkSpec::Mlp { hidden: vec![], dropout: 0.0 }.build(&Shape::flat(1), 2).unwrap();
+        let mut parameters = Parameters::new();
+        // The logits of x are (x, −x): class 0 for positive rows.
+        for (id, values, shape) in
+            [("output/weight", vec![1.0f32, -1.0], vec![2, 1]), ("output/bias", vec![0.0, 0.0], vec![2])]
+        {
+            let tensor = candle_core::Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+            parameters.insert(ParameterId::from_stored(id), tensor);
+        }
+        let schema: Schema =
+            serde_json::from_value(serde_json::json!({"features": [{"name": "x", "kind": "numeric"}]})).unwrap();
+        let targets = Targets::Classes { classes: vec!["a".into(), "b".into()] };
+        let model = Model { network, encoder: Encoder::new(&schema), targets };
+        let values: Vec<f32> = (0..600).map(|row| if row % 3 == 0 { 2.0 } else { -2.0 }).collect();
+        let rows = EncodedRows {
+            seqs: (1..=600).map(Seq).collect(),
+            shape: Shape::flat(1),
+            values,
+            labels: EncodedLabels::Classes((0..600).map(|row| Some(u32::from(row % 3 != 0 || row < 3))).collect()),
+        };
+        let evaluation = Evaluation::of(&model, &parameters, &rows, 1.0, &Device::Cpu).unwrap();
+        assert_eq!(evaluation.rows(), 600);
+        // Row 0 alone is labelled against its sign.
+        assert_eq!(evaluation.accuracy(), Some(599.0 / 600.0));
+        let (right, wrong) = ((1.0 + (-4.0f64).exp()).ln(), (1.0 + 4.0f64.exp()).ln());
+        assert!((evaluation.mean_loss().unwrap() - (599.0 * right + wrong) / 600.0).abs() < 1e-6);
+        assert_eq!(Evaluation::default().mean_loss(), None);
     }
 
     #[test]

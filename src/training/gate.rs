@@ -3,7 +3,7 @@
 //! A pure function of two evaluations on the same rows. Called by the trainer every `publish_rows` rows and before a
 //! grown network goes live.
 
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, RowScore};
 use super::journal::GateOutcome;
 
 /// Fewer rows than this prove nothing.
@@ -12,13 +12,18 @@ const FEWEST_ROWS: usize = 30;
 /// The practical margin: a mean loss worse than live's by less than this share of it does not matter.
 const MARGIN: f64 = 0.02;
 
+/// A row counts with this loss at most: a handful of rows with enormous losses would otherwise make the standard error so
+/// large that a candidate many times worse than live is not *significantly* worse.
+const WORST_LOSS: f64 = 10.0;
+
 /// One-sided 95 % of the normal distribution; the t distribution of 29 and more degrees of freedom is close to it.
 const QUANTILE: f64 = 1.645;
 
 /// Measures a candidate against the live version on the same holdout rows, paired row by row.
 ///
 /// "Worse" is: the mean difference of the losses exceeds the margin by more than 1.645 of its standard errors, so a
-/// candidate is refused only if it is, at about 95 % confidence, worse by more than 2 % of live's mean loss. A candidate
+/// candidate is refused only if it is, at about 95 % confidence, worse by more than 2 % of live's mean loss. Losses
+/// above [`WORST_LOSS`] count as that. A candidate
 /// with a non-finite loss is refused always; against a live version with one, any finite candidate passes.
 pub fn judge(candidate: &Evaluation, live: &Evaluation) -> GateOutcome {
     let rows = candidate.rows().min(live.rows());
@@ -43,7 +48,7 @@ pub fn judge(candidate: &Evaluation, live: &Evaluation) -> GateOutcome {
         return outcome(true, format!("only {rows} holdout rows, fewer than the {FEWEST_ROWS} that a test needs"));
     }
     let (mean, error) = paired(candidate, live, rows);
-    let margin = MARGIN * live_mean.max(0.0);
+    let margin = MARGIN * live_mean.clamp(0.0, WORST_LOSS);
     let worse = mean - margin > QUANTILE * error;
     let numbers = format!(
         "mean loss {candidate_mean:.4} against {live_mean:.4} on {rows} holdout rows: difference {mean:+.4} with \
@@ -52,9 +57,10 @@ pub fn judge(candidate: &Evaluation, live: &Evaluation) -> GateOutcome {
     outcome(!worse, format!("{}; {numbers}", if worse { "significantly worse" } else { "not significantly worse" }))
 }
 
-/// Mean of the row-wise differences (candidate − live) and its standard error.
+/// Mean of the row-wise differences (candidate − live) of capped losses, and its standard error.
 fn paired(candidate: &Evaluation, live: &Evaluation, rows: usize) -> (f64, f64) {
-    let differences = || candidate.scores.iter().zip(&live.scores).map(|(ours, theirs)| ours.loss - theirs.loss);
+    let capped = |score: &RowScore| score.loss.min(WORST_LOSS);
+    let differences = || candidate.scores.iter().zip(&live.scores).map(|(ours, theirs)| capped(ours) - capped(theirs));
     let count = rows as f64;
     let mean = differences().sum::<f64>() / count;
     let squares = differences().map(|difference| (difference - mean).powi(2)).sum::<f64>();
@@ -63,7 +69,7 @@ fn paired(candidate: &Evaluation, live: &Evaluation, rows: usize) -> (f64, f64) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::evaluation::{Answer, RowScore};
+    use super::super::evaluation::Answer;
     use super::*;
 
     fn evaluation(losses: impl IntoIterator<Item = f64>) -> Evaluation {
@@ -83,6 +89,18 @@ mod tests {
         let outcome = judge(&candidate, &live);
         assert!(!outcome.passed, "{}", outcome.reason);
         assert!((outcome.candidate_loss.unwrap() - outcome.live_loss.unwrap() - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn enormous_losses_on_a_few_rows_do_not_hide_that_a_candidate_is_worse() {
+        let live = evaluation((0..200).map(|_| 0.04));
+        let diverged = |row: usize| match row {
+            0 => 3_000.0,
+            _ if row.is_multiple_of(12) => 40.0,
+            _ => 0.0,
+        };
+        let outcome = judge(&evaluation((0..200).map(diverged)), &live);
+        assert!(!outcome.passed, "{}", outcome.reason);
     }
 
     #[test]

@@ -137,7 +137,7 @@ async fn training_is_set_back_when_the_gate_keeps_refusing() {
     fixture.append(learner, points(0, 500)).await;
     supervisor.rested(learner, 500).await;
     let good = fixture.store.alias(learner, "live").await.unwrap().unwrap();
-    let patch: LearnerPatch = serde_json::from_value(json!({"training": {"learning_rate": 30.0}})).unwrap();
+    let patch: LearnerPatch = serde_json::from_value(json!({"training": {"learning_rate": 10.0}})).unwrap();
     let document = record.document.apply_patch(&patch).unwrap();
     fixture.store.update_learner(learner, record.revision, &document).await.unwrap().unwrap();
     fixture.append(learner, points(500, 300)).await;

@@ -4,6 +4,8 @@
 #
 #   benches/fashion_mnist.sh [FOLDER]      (default: ../shared/data/fashion-mnist; or set FASHION_MNIST)
 #
+# It builds the release binary first, unless PERENNIAL names one.
+#
 # Nothing but loopback is used, and everything that is started is ended. Times are of this machine and run only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +14,8 @@ if [ ! -f "$data/train-images-idx3-ubyte.gz" ]; then
     echo "Fashion-MNIST is missing: give the folder with train-images-idx3-ubyte.gz and its three companions"
     exit 2
 fi
-cargo build --release --locked --quiet
-perennial=$PWD/target/release/perennial
+perennial=${PERENNIAL:-$PWD/target/release/perennial}
+[ -n "${PERENNIAL:-}" ] || cargo build --release --locked --quiet
 scratch=$(mktemp -d)
 pids=()
 finish() {
@@ -25,7 +27,7 @@ trap finish EXIT
 
 "$perennial" serve --port 0 --data-dir "$scratch/data" > "$scratch/address" 2> "$scratch/log" &
 pids+=($!)
-until grep -q '^perennial listens' "$scratch/address"; do
+until grep -qs '^perennial listens' "$scratch/address"; do
     kill -0 "${pids[0]}" || { cat "$scratch/log"; exit 1; }
     sleep 0.1
 done

@@ -1,5 +1,6 @@
 //! `perennial serve`: the server, from configuration to graceful stop.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -57,7 +58,8 @@ pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
         _ => config.filter.clone(),
     };
     let filter = EnvFilter::try_new(filter).context("log.filter")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     let started = match config.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

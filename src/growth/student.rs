@@ -22,7 +22,10 @@ pub(super) fn student(network: &Network, channels: &Channels, sizes: &Sizes) -> 
     for node in network.nodes() {
         let grown = grown_length(channels, sizes, channels.of(network, &node.id)).ok_or_else(too_large)?;
         let op = match node.op.channels(&network.input_shapes(node)) {
-            ChannelRelation::Produces { channels: old } if grown != old => node.op.with_channels(grown),
+            ChannelRelation::Produces { channels: old } if grown != old => {
+                let wider = node.op.with_channels(grown);
+                wider.ok_or_else(|| refuse(&node.id, "it cannot make another number of channels".into()))?
+            }
             ChannelRelation::Takes { start, .. } => {
                 let before = grown_position(channels, sizes, channels.of(network, &node.inputs[0]), start);
                 let moved = before.ok_or_else(too_large)?;

@@ -22,18 +22,12 @@ async fn delete(state: AppState, record: LearnerRecord) -> Result<(), Problem> {
     // Nobody may be created under the name between the store's delete and the end of the rest.
     let creating = state.directory.creating.clone();
     let _turn = creating.lock().await;
-    state.supervisor.remove(record.id).await;
-    let deleted = match state.store.delete_learner(record.id).await {
-        Ok(deleted) => deleted,
-        Err(error) => {
-            // It is still there: its trainer goes on.
-            state.supervisor.notify(record.id);
-            return Err(error.into());
-        }
-    };
-    if !deleted {
+    // The store goes first: from then on the trainer's writes meet a lease that is gone. Were it the other way round, a
+    // delete that failed would leave a learner without a trainer.
+    if !state.store.delete_learner(record.id).await? {
         return Err(Problem::learner_not_found());
     }
+    state.supervisor.remove(record.id).await;
     let name = &record.document.name;
     state.directory.remove(name);
     state.predictor.forget(record.id);

@@ -119,11 +119,15 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// How output channels relate to input channels.
     fn channels(&self, inputs: &[Shape]) -> ChannelRelation;
 
-    /// The parameters for these inputs, always in the same order.
-    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec>;
+    /// The parameters for these inputs, always in the same order; most ops have none.
+    fn parameters(&self, _inputs: &[Shape]) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
 
-    /// The same op with `channels` output channels: for producers; every other op returns itself unchanged.
-    fn with_channels(&self, channels: usize) -> Arc<dyn Op>;
+    /// The same op with `channels` output channels: for the relation `Produces`. `None` for every other op.
+    fn with_channels(&self, _channels: usize) -> Option<Arc<dyn Op>> {
+        None
+    }
 
     /// The same op taking the channels `start..end` of its input: for the relation `Takes`, whose range moves when the
     /// channels before it or in it grow. `None` for every other op.

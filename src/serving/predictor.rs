@@ -213,7 +213,10 @@ impl Inner {
     async fn follow(&self, slot: &Slot) -> Result<VersionId, PredictError> {
         let _turn = slot.loading.lock().await;
         let began = Instant::now();
-        let outcome = self.load_named(slot).await;
+        let outcome = match self.load_named(slot).await {
+            Err(PredictError::Damaged(version)) if slot.live().is_none() => self.load_before(slot, version).await,
+            outcome => outcome,
+        };
         match &outcome {
             Ok(None) => {}
             Ok(Some(model)) => {
@@ -243,6 +246,27 @@ impl Inner {
             None => loader::load(&*self.store, slot.learner, version).await?,
         };
         Ok(Some(model))
+    }
+
+    /// The newest version before a damaged one that loads: what serves where nothing served yet.
+    async fn load_before(&self, slot: &Slot, damaged: VersionId) -> Result<Option<Arc<LoadedModel>>, PredictError> {
+        slot.load_failures.inc();
+        for number in (1..damaged.0).rev() {
+            match loader::load(&*self.store, slot.learner, VersionId(number)).await {
+                Ok(model) => {
+                    tracing::error!(
+                        learner = slot.learner.0,
+                        damaged = damaged.0,
+                        version = number,
+                        "the live version is damaged; the newest sound one before it serves"
+                    );
+                    return Ok(Some(model));
+                }
+                Err(PredictError::Damaged(_) | PredictError::WeightsGone(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(PredictError::Damaged(damaged))
     }
 
     async fn answer(

@@ -17,7 +17,7 @@ use super::inputs::Attention;
 use super::journal::JournalRecord;
 use super::learner::LearnerRecord;
 use super::progress::Progress;
-use super::rows::RowCache;
+use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
 use super::trainer::Trainer;
 use crate::compute::optimizer::OptimizerState;
@@ -108,7 +108,7 @@ impl Trainer {
             last_version: checkpoint.last_version,
             live,
             live_version: None,
-            rows: RowCache::new(learner, environment.config.cache_bytes),
+            rows: Rows::new(learner, environment.config.cache_bytes),
             results: Vec::new(),
             replay: read_inputs(environment, learner, checkpoint.position)?,
             attention: Attention::default(),

@@ -1,31 +1,28 @@
-//! The rows that a trainer holds in memory, so that replay seldom asks the store.
+//! The rows that a trainer works on: from memory where they are held, from the store where not.
 //!
-//! Bounded by bytes: the rows that came in first leave first. What is answered never depends on what is held. Used by one
-//! trainer, on its thread.
+//! Memory is bounded by bytes; what is answered never depends on what is held. Used by one trainer, on its thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::environment::Environment;
 use super::error::TrainingError;
-use crate::stream::{Label, LearnerId, Pixels, Row, Seq, StoredExample, Value};
+use crate::stream::{LearnerId, RowCache, Seq, StoredExample};
 
-/// What a held row costs besides its values.
-const ROW_OVERHEAD: usize = 160;
+/// Places asked of the store at once.
+const FETCH: usize = 500;
 
 /// Rows of one learner.
-pub(super) struct RowCache {
+pub(super) struct Rows {
     learner: LearnerId,
+    cache: RowCache,
     budget: usize,
-    used: usize,
-    rows: BTreeMap<Seq, Arc<StoredExample>>,
-    order: VecDeque<Seq>,
 }
 
-impl RowCache {
-    /// An empty cache of at most `budget` bytes.
+impl Rows {
+    /// Nothing held yet, at most `budget` bytes later.
     pub fn new(learner: LearnerId, budget: usize) -> Self {
-        Self { learner, budget, used: 0, rows: BTreeMap::new(), order: VecDeque::new() }
+        Self { learner, cache: RowCache::new(budget), budget }
     }
 
     /// The rows `first..=last`, in order; every place must exist.
@@ -47,70 +44,38 @@ impl RowCache {
             found.extend(rows.into_iter().filter(|row| row.seq <= last).map(Arc::new));
         }
         for row in &found {
-            self.hold(row);
+            self.cache.insert(row.seq, row.clone());
         }
         Ok(found)
     }
 
     /// These rows, in the order asked for; a place may stand there more than once, and every place must exist.
     pub fn fetch(&mut self, environment: &Environment, seqs: &[Seq]) -> Result<Vec<Arc<StoredExample>>, TrainingError> {
-        let mut missing: Vec<Seq> = seqs.iter().copied().filter(|seq| !self.rows.contains_key(seq)).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        let mut fetched = BTreeMap::new();
-        for part in missing.chunks(500) {
-            for row in environment.wait(environment.store.fetch(self.learner, part))? {
-                fetched.insert(row.seq, Arc::new(row));
+        let mut known: BTreeMap<Seq, Arc<StoredExample>> = BTreeMap::new();
+        let mut missing = Vec::new();
+        for &seq in seqs {
+            match self.cache.get(seq) {
+                Some(row) => drop(known.insert(seq, row)),
+                None => missing.push(seq),
             }
         }
-        let found = seqs
-            .iter()
-            .map(|seq| {
-                let row = self.rows.get(seq).or_else(|| fetched.get(seq));
-                row.cloned().ok_or_else(|| TrainingError::Damaged(format!("the stream has no example {seq}")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        for row in fetched.values() {
-            self.hold(row);
+        missing.sort_unstable();
+        missing.dedup();
+        for part in missing.chunks(FETCH) {
+            for row in environment.wait(environment.store.fetch(self.learner, part))? {
+                let row = Arc::new(row);
+                self.cache.insert(row.seq, row.clone());
+                known.insert(row.seq, row);
+            }
         }
-        Ok(found)
+        let found = |seq: &Seq| {
+            known.get(seq).cloned().ok_or_else(|| TrainingError::Damaged(format!("the stream has no example {seq}")))
+        };
+        seqs.iter().map(found).collect()
     }
 
     /// Forgets everything held.
     pub fn clear(&mut self) {
-        self.rows.clear();
-        self.order.clear();
-        self.used = 0;
+        self.cache = RowCache::new(self.budget);
     }
-
-    fn hold(&mut self, row: &Arc<StoredExample>) {
-        if self.rows.insert(row.seq, row.clone()).is_some() {
-            return;
-        }
-        self.order.push_back(row.seq);
-        self.used += bytes(row);
-        while self.used > self.budget {
-            let Some(gone) = self.order.pop_front().and_then(|oldest| self.rows.remove(&oldest)) else { break };
-            self.used -= bytes(&gone);
-        }
-    }
-}
-
-fn bytes(example: &StoredExample) -> usize {
-    let label = match &example.label {
-        Label::Class(class) => class.len(),
-        Label::Number(_) => 0,
-    };
-    ROW_OVERHEAD + label + example.id.as_ref().map_or(0, String::len) + row_bytes(&example.row)
-}
-
-fn row_bytes(row: &Row) -> usize {
-    let value = |value: &Value| match value {
-        Value::Missing | Value::Number(_) => 0,
-        Value::Category(text) => text.len(),
-        Value::Vector(numbers) => 4 * numbers.len(),
-        Value::Image(Pixels::Bytes(pixels)) => pixels.len(),
-        Value::Image(Pixels::Floats(pixels)) => 4 * pixels.len(),
-    };
-    row.iter().map(|each| size_of::<Value>() + value(each)).sum()
 }

@@ -17,7 +17,7 @@ use super::journal::{JournalEvent, JournalRecord};
 use super::passes::NextPass;
 use super::progress::Progress;
 use super::publish::LiveVersion;
-use super::rows::RowCache;
+use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
 use super::steps::Work;
 use super::store::Fence;
@@ -45,7 +45,7 @@ pub(super) struct Trainer {
     pub live: VersionId,
     /// Its model and weights, once the gate needed them.
     pub live_version: Option<LiveVersion>,
-    pub rows: RowCache,
+    pub rows: Rows,
     /// Results that the next commit takes along.
     pub results: Vec<JournalEvent>,
     /// Inputs of the journal that are not in the state yet: what a restart replays.

@@ -23,7 +23,9 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_perennial"))
             .args(["serve", "--port", "0", "--data-dir"])
             .arg(data)
-            .env("PERENNIAL_TRAINING__CHECKPOINT_MS", "100")
+            .env("PERENNIAL_TRAINING__CHECKPOINT_MS", "50")
+            .env("PERENNIAL_TRAINING__LEASE_SECONDS", "1")
+            .env("PERENNIAL_LOG__FILTER", "warn")
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -76,6 +78,20 @@ impl Process {
         let (status, document) = self.request("GET", path, None).await;
         assert_eq!(status, 200, "GET {path}: {document}");
         document
+    }
+
+    /// Waits until the trainer stands beyond `seq`, or at the head of its stream.
+    pub async fn trains_beyond(&self, learner: &str, seq: u64) {
+        let start = Instant::now();
+        loop {
+            let document = self.get(&format!("/v1/learners/{learner}")).await;
+            let at = |key: &str| document[key].as_u64().expect("a seq");
+            if at("trained_seq") > seq || at("trained_seq") == at("head_seq") {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not train: {document}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until everything is learned and training is idle; the learner's document.

@@ -43,5 +43,5 @@ fn an_address_in_use_and_a_file_that_is_no_database_are_clear_errors() {
     std::fs::write(&file, "Dear database, this is a letter and not what you think it is. ".repeat(40))
         .expect("written");
     let text = serve(&["--port", "0", "--database", &format!("sqlite:{}", file.display())]);
-    assert!(text.contains("letter.txt") && text.contains("not a database"), "{text}");
+    assert!(text.contains("letter.txt") && text.contains("no SQLite database"), "{text}");
 }

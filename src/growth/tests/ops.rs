@@ -34,14 +34,6 @@ impl Op for Concat {
         ChannelRelation::Concatenates
     }
 
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
-    }
-
     fn keeps_nonnegative(&self) -> bool {
         true
     }
@@ -106,14 +98,6 @@ impl Op for Take {
         ChannelRelation::Takes { start: self.start, end: self.end }
     }
 
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
-    }
-
     fn with_range(&self, start: usize, end: usize) -> Option<Arc<dyn Op>> {
         Some(Arc::new(Self { start, end }))
     }
@@ -176,10 +160,6 @@ impl Op for Norm {
             kind: ParameterKind::Trained,
             initial: Initial::Constant(1.0),
         }]
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
     }
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {

@@ -8,7 +8,6 @@ use super::document::Fields;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
-use crate::network::parameter::ParameterSpec;
 use crate::network::shape::Shape;
 
 /// The element-wise sum; one tensor may enter twice.
@@ -46,14 +45,6 @@ impl Op for Add {
 
     fn channels(&self, _: &[Shape]) -> ChannelRelation {
         ChannelRelation::Unifies
-    }
-
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
     }
 
     fn keeps_nonnegative(&self) -> bool {

@@ -10,7 +10,6 @@ use super::window::{Window, planes_of};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
-use crate::network::parameter::ParameterSpec;
 use crate::network::shape::Shape;
 
 /// The mean over windows of an image's planes; `[height, width]` each.
@@ -52,14 +51,6 @@ impl Op for AvgPool {
 
     fn channels(&self, _: &[Shape]) -> ChannelRelation {
         ChannelRelation::Carries
-    }
-
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
     }
 
     fn keeps_nonnegative(&self) -> bool {

@@ -93,10 +93,6 @@ impl Op for BatchNorm {
         ]
     }
 
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
-    }
-
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
         let [scale, shift, running_mean, running_variance] = four(input.parameters);
         let batch = input.inputs[0];

@@ -132,8 +132,8 @@ impl Op for Conv2d {
         ]
     }
 
-    fn with_channels(&self, channels: usize) -> Arc<dyn Op> {
-        Arc::new(Self { out: channels, ..self.clone() })
+    fn with_channels(&self, channels: usize) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { out: channels, ..self.clone() }))
     }
 
     fn produces_channels(&self) -> bool {

@@ -15,7 +15,6 @@ use crate::network::error::NetworkError;
 use crate::network::op::{
     Backward, BackwardInput, Cost, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput,
 };
-use crate::network::parameter::ParameterSpec;
 use crate::network::shape::Shape;
 
 /// Sets elements to 0 in training and divides the others by the probability of being kept.
@@ -68,14 +67,6 @@ impl Op for Dropout {
 
     fn channels(&self, _: &[Shape]) -> ChannelRelation {
         ChannelRelation::Carries
-    }
-
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
     }
 
     fn keeps_nonnegative(&self) -> bool {

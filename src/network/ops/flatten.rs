@@ -9,7 +9,6 @@ use super::single;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
-use crate::network::parameter::ParameterSpec;
 use crate::network::shape::Shape;
 
 /// `[channels, height, width]` to `[channels * height * width]`; a flat row passes as it is.
@@ -38,14 +37,6 @@ impl Op for Flatten {
 
     fn channels(&self, inputs: &[Shape]) -> ChannelRelation {
         ChannelRelation::Expands { block: inputs[0].positions() }
-    }
-
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
     }
 
     fn keeps_nonnegative(&self) -> bool {

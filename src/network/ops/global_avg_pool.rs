@@ -9,7 +9,6 @@ use super::single_image;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
-use crate::network::parameter::ParameterSpec;
 use crate::network::shape::Shape;
 
 /// `[channels, height, width]` to `[channels]`.
@@ -38,14 +37,6 @@ impl Op for GlobalAvgPool {
 
     fn channels(&self, _: &[Shape]) -> ChannelRelation {
         ChannelRelation::Carries
-    }
-
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
     }
 
     fn keeps_nonnegative(&self) -> bool {

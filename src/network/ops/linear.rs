@@ -73,8 +73,8 @@ impl Op for Linear {
         ]
     }
 
-    fn with_channels(&self, channels: usize) -> Arc<dyn Op> {
-        Arc::new(Self { out: channels })
+    fn with_channels(&self, channels: usize) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { out: channels }))
     }
 
     fn produces_channels(&self) -> bool {

@@ -14,7 +14,6 @@ use crate::network::error::NetworkError;
 use crate::network::op::{
     Backward, BackwardInput, Cost, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput,
 };
-use crate::network::parameter::ParameterSpec;
 use crate::network::shape::Shape;
 
 /// The maximum over windows of an image's planes; `[height, width]` each.
@@ -56,14 +55,6 @@ impl Op for MaxPool {
 
     fn channels(&self, _: &[Shape]) -> ChannelRelation {
         ChannelRelation::Carries
-    }
-
-    fn parameters(&self, _: &[Shape]) -> Vec<ParameterSpec> {
-        Vec::new()
-    }
-
-    fn with_channels(&self, _: usize) -> Arc<dyn Op> {
-        Arc::new(self.clone())
     }
 
     fn keeps_nonnegative(&self) -> bool {

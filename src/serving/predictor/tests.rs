@@ -238,6 +238,18 @@ async fn a_damaged_version_leaves_the_previous_one_serving_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_server_that_starts_on_a_damaged_version_serves_the_one_before() {
+    let fixture = fixture(3, ServingConfig::default()).await;
+    let digest = fixture.registry.put_blob(b"no weights").await.unwrap();
+    fixture.registry.change(3, |version| version.digest = digest);
+    fixture.registry.change(2, |version| version.weights_kept = false);
+    fixture.registry.set_live(3);
+    fixture.predictor.forget(LEARNER);
+    assert_eq!(fixture.predictor.load_live(LEARNER, &name()).await.unwrap(), VersionId(1));
+    assert_eq!(fixture.predict(VersionChoice::Live, 1).await.unwrap().version, VersionId(1));
+}
+
+#[tokio::test]
 async fn versions_asked_for_are_kept_as_far_as_there_is_room() {
     let fixture = fixture(3, ServingConfig { cached_versions: 1, ..ServingConfig::default() }).await;
     let reads = || fixture.registry.blobs_read.load(Ordering::Relaxed);

@@ -24,6 +24,8 @@ pub mod relu;
 mod window;
 
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod tests;
 
 /// Reads an op back from its kind and hyperparameters; says what is wrong with one that cannot be.

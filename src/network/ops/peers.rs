@@ -1,0 +1,74 @@
+//! The forward passes beside those of candle-nn and candle-core: two implementations that share no code with ours.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{BatchNormConfig, Conv2dConfig, Module, ModuleT, VarBuilder};
+
+use super::avg_pool::AvgPool;
+use super::batch_norm::BatchNorm;
+use super::conv2d::Conv2d;
+use super::linear::Linear;
+use super::max_pool::MaxPool;
+use super::tests::{Layout, forward, numbers, tensor};
+use crate::compute::random::{Purpose, Random};
+use crate::network::op::{Mode, Op};
+
+fn random(dims: &[usize], name: &str) -> Tensor {
+    let mut random = Random::keyed(5, Purpose::Probe, 0, name);
+    let values: Vec<f64> = (0..dims.iter().product()).map(|_| random.normal()).collect();
+    tensor(&values, dims, Layout::Contiguous)
+}
+
+#[track_caller]
+fn assert_same(ours: &impl Op, inputs: &Tensor, parameters: &[&Tensor], theirs: &Tensor) {
+    let output = forward(ours, &[inputs], parameters, Mode::Evaluate).output;
+    assert_eq!(output.dims(), theirs.dims());
+    let largest = numbers(theirs).into_iter().fold(1.0, |most: f64, value| most.max(value.abs()));
+    for (ours, theirs) in numbers(&output).into_iter().zip(numbers(theirs)) {
+        assert!((ours - theirs).abs() <= 1e-5 * largest, "{ours} and {theirs}");
+    }
+}
+
+#[test]
+fn a_linear_layer_answers_as_candle_nns_does() {
+    let (weight, bias, rows) = (random(&[7, 13], "weight"), random(&[7], "bias"), random(&[5, 13], "rows"));
+    let theirs = candle_nn::Linear::new(weight.clone(), Some(bias.clone())).forward(&rows).unwrap();
+    assert_same(&Linear { out: 7 }, &rows, &[&weight, &bias], &theirs);
+}
+
+#[test]
+fn a_convolution_answers_as_candle_nns_does() {
+    for (stride, padding, dilation) in [(1, 0, 1), (1, 1, 1), (2, 1, 1), (1, 2, 2)] {
+        let (weight, bias) = (random(&[4, 3, 3, 3], "weight"), random(&[4], "bias"));
+        let images = random(&[2, 3, 9, 11], "images");
+        let config = Conv2dConfig { stride, padding, dilation, ..Conv2dConfig::default() };
+        let theirs = candle_nn::Conv2d::new(weight.clone(), Some(bias.clone()), config).forward(&images).unwrap();
+        let both = |side| [side, side];
+        let (stride, padding, dilation) = (both(stride), both(padding), both(dilation));
+        let ours = Conv2d { out: 4, kernel: [3, 3], stride, padding, dilation };
+        assert_same(&ours, &images, &[&weight, &bias], &theirs);
+    }
+}
+
+#[test]
+fn a_batch_norm_answers_as_candle_nns_does() {
+    let (scale, shift) = (random(&[3], "scale"), random(&[3], "shift"));
+    let (mean, variance) = (random(&[3], "mean"), random(&[3], "variance").sqr().unwrap());
+    let images = random(&[2, 3, 5, 4], "images");
+    let tensors = [("weight", &scale), ("bias", &shift), ("running_mean", &mean), ("running_var", &variance)];
+    let tensors = tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
+    let source = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let theirs = candle_nn::batch_norm(3, BatchNormConfig { eps: 1e-5, ..BatchNormConfig::default() }, source).unwrap();
+    let theirs = theirs.forward_t(&images, false).unwrap();
+    assert_same(&BatchNorm::default(), &images, &[&scale, &shift, &mean, &variance], &theirs);
+}
+
+#[test]
+fn pools_answer_as_candles_do() {
+    let images = random(&[2, 3, 7, 9], "images");
+    for (kernel, stride) in [(2, 2), (3, 2), (3, 1)] {
+        let theirs = images.max_pool2d_with_stride(kernel, stride).unwrap();
+        assert_same(&MaxPool { kernel: [kernel; 2], stride: [stride; 2] }, &images, &[], &theirs);
+        let theirs = images.avg_pool2d_with_stride(kernel, stride).unwrap();
+        assert_same(&AvgPool { kernel: [kernel; 2], stride: [stride; 2] }, &images, &[], &theirs);
+    }
+}

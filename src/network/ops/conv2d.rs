@@ -24,7 +24,7 @@ const COLUMN_ELEMENTS: usize = 1 << 22;
 /// The most elements that the columns of one row may have: 1 GiB.
 const MAX_COLUMN_ELEMENTS: usize = 1 << 28;
 
-/// A convolution: `weight` [out, in, kernel height, kernel width] and `bias` [out]. Pairs are height and width.
+/// A convolution: `weight` `[out, in, kernel height, kernel width]` and `bias` `[out]`. Pairs are height and width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conv2d {
     /// How many output channels.

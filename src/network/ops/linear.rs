@@ -13,7 +13,7 @@ use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, O
 use crate::network::parameter::{AxisRole, Initial, ParameterKind, ParameterSpec};
 use crate::network::shape::Shape;
 
-/// A fully connected layer over flat rows: `weight` [out, in] and `bias` [out].
+/// A fully connected layer over flat rows: `weight` `[out, in]` and `bias` `[out]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linear {
     /// How many output channels.

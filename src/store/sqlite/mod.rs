@@ -1,6 +1,6 @@
 //! SQLite in one file: WAL, `synchronous=FULL`, one writing connection, many reading ones.
 //!
-//! Every write is one short `BEGIN IMMEDIATE` transaction ([`write`]); every check that decides about a write (a fence,
+//! Every write is one short `BEGIN IMMEDIATE` transaction ([`mod@write`]); every check that decides about a write (a fence,
 //! a duplicate, a complete blob) is made inside it. SQL stands beside the code that runs it, one file for each subject.
 //! Two processes may open the same file: SQLite's lock orders their writes, leases keep their trainers apart.
 

@@ -74,6 +74,7 @@ fn automatic(
         parameters: network.parameter_count(),
         flops: network.flops_per_row(),
         settled: false,
+        gate_refusals: 0,
     };
     let decision = decide_now(settings, &signals, network);
     decision.grow.ok_or_else(|| {

@@ -12,6 +12,10 @@ use super::room::{self, Limits};
 use super::settings::{DataVolume, PolicySettings};
 use super::signals::Signals;
 
+/// A loss that becomes worse by more than so many times the flat improvement has not flattened: the stream has changed or
+/// learning goes astray, and neither is cured by a larger network.
+const WORSE: f64 = 2.0;
+
 /// One term of the rule: whether it held, and in which numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
@@ -52,14 +56,14 @@ pub fn decide(settings: &PolicySettings, signals: &Signals, network: &Network) -
             return Decision { grow: None, reasons: vec![reason("manual", false, detail)] };
         }
     };
-    let mut reasons = vec![refractory(rule, signals), flat(rule, signals), overfitting(rule, signals)];
+    let mut reasons = vec![refractory(rule, signals), flat(rule, signals), overfitting(rule, signals), gate(signals)];
     let timely = reasons.iter().all(|reason| reason.holds);
     let grow = next_growth(rule, signals, network, &mut reasons);
     Decision { grow: grow.filter(|_| timely), reasons }
 }
 
 /// What the rule would do next, whether or not it thinks that it is time: the operator's order `auto`. Size limits (budget,
-/// bound) still hold; the terms of timing (flat, overfitting, refractory) are left out. `manual` decides as `data_volume`
+/// bound) still hold; the terms of timing (flat, overfitting, gate, refractory) are left out. `manual` decides as `data_volume`
 /// with its defaults and its own budget.
 pub fn decide_now(settings: &PolicySettings, signals: &Signals, network: &Network) -> Decision {
     let rule = match settings {
@@ -101,12 +105,20 @@ fn flat(rule: &DataVolume, signals: &Signals) -> Reason {
         }
     };
     let improvement = if before > 0.0 { (before - newest) / before } else { 0.0 };
+    let worse = WORSE * rule.flat_improvement;
     let detail = format!(
-        "the {name} loss went from {before:.4} to {newest:.4}, {:.1} % better; below {:.1} % counts as flat",
+        "the {name} loss went from {before:.4} to {newest:.4}, {:.1} % better; from {:.1} % to {:.1} % counts as flat",
         100.0 * improvement,
+        -100.0 * worse,
         100.0 * rule.flat_improvement
     );
-    reason("flat", improvement < rule.flat_improvement, detail)
+    reason("flat", improvement < rule.flat_improvement && improvement > -worse, detail)
+}
+
+/// What the gate refuses is worse than what is served: a larger network is not what it lacks.
+fn gate(signals: &Signals) -> Reason {
+    let detail = format!("the gate refused the newest {} candidates", signals.gate_refusals);
+    reason("gate", signals.gate_refusals == 0, detail)
 }
 
 /// The network does not overfit: holds while nothing is measured.

@@ -29,4 +29,6 @@ pub struct Signals {
     pub flops: u64,
     /// Whether the stream is quiet and passes over history no longer improve the loss.
     pub settled: bool,
+    /// Candidates in a row that the gate refused: the state is worse than what is served.
+    pub gate_refusals: u32,
 }

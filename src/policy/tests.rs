@@ -33,6 +33,7 @@ fn ripe(network: &Network, examples: u64) -> Signals {
         parameters: network.parameter_count(),
         flops: network.flops_per_row(),
         settled: false,
+        gate_refusals: 0,
     }
 }
 
@@ -104,6 +105,8 @@ fn every_term_of_timing_alone_can_hold_a_growth_back() {
         ("flat", Signals { progressive_loss_before: Some(0.6), ..signals.clone() }),
         ("flat", Signals { progressive_loss: None, training_loss_before: Some(0.6), ..signals.clone() }),
         ("flat", Signals { progressive_loss: None, training_loss_before: None, ..signals.clone() }),
+        ("flat", Signals { progressive_loss_before: Some(0.4), ..signals.clone() }),
+        ("gate", Signals { gate_refusals: 1, ..signals.clone() }),
         ("overfitting", Signals { holdout_loss: Some(1.7), ..signals.clone() }),
         ("overfitting", Signals { holdout_loss: Some(f64::NAN), ..signals.clone() }),
     ];
@@ -121,7 +124,7 @@ fn every_decision_says_what_each_term_was() {
     let network = mlp(64, &[8]);
     let decision = decide(&PolicySettings::default(), &ripe(&network, 1_000), &network);
     let terms: Vec<&str> = decision.reasons.iter().map(|reason| reason.term.as_str()).collect();
-    assert_eq!(terms, ["refractory", "flat", "overfitting", "bound", "budget", "size"]);
+    assert_eq!(terms, ["refractory", "flat", "overfitting", "gate", "bound", "budget", "size"]);
     assert!(decision.reasons.iter().all(|reason| !reason.detail.is_empty()));
 }
 

@@ -57,6 +57,16 @@ pub fn judge(candidate: &Evaluation, live: &Evaluation) -> GateOutcome {
     outcome(!worse, format!("{}; {numbers}", if worse { "significantly worse" } else { "not significantly worse" }))
 }
 
+impl GateOutcome {
+    /// Whether the candidate is better than the live version, as far as the holdout can tell.
+    pub fn improves(&self) -> bool {
+        match (self.candidate_loss, self.live_loss) {
+            (Some(candidate), Some(live)) => self.rows < FEWEST_ROWS || candidate < live,
+            _ => true,
+        }
+    }
+}
+
 /// Mean of the row-wise differences (candidate − live) of capped losses, and its standard error.
 fn paired(candidate: &Evaluation, live: &Evaluation, rows: usize) -> (f64, f64) {
     let capped = |score: &RowScore| score.loss.min(WORST_LOSS);

@@ -190,7 +190,11 @@ impl Trainer {
         journal.push(JournalEvent::Grown(Box::new(event.clone())));
         journal.push(JournalEvent::Published { version, cause, live: goes_live });
         let mut progress = Progress { parent: version, is_version: true, ..self.progress.clone() };
-        progress.grown(grown.state.optimizer.step);
+        match op {
+            GrowthOp::Wider | GrowthOp::Deeper => progress.grown(grown.state.optimizer.step),
+            // Zero columns and outputs disturb nothing that was measured or is being learned.
+            GrowthOp::Inputs | GrowthOp::Classes => {}
+        }
         let snapshot = Snapshot {
             position: origin.position,
             last_version: version,

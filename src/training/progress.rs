@@ -53,7 +53,7 @@ pub(super) struct Progress {
     pub training_trend: LossTrend,
     /// Loss before learning since the last growth.
     pub progressive_trend: LossTrend,
-    /// Mean training loss of the newest round.
+    /// Mean training loss of the newest round or part of a pass.
     pub training_loss: Option<Exact>,
     /// Non-finite steps in a row.
     pub nonfinite_in_row: u32,
@@ -128,6 +128,7 @@ impl Progress {
             parameters: network.parameter_count(),
             flops: network.flops_per_row(),
             settled: self.passes.settled(),
+            gate_refusals: self.gate.refusals,
         }
     }
 

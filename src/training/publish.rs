@@ -19,6 +19,7 @@ use super::trainer::Trainer;
 use crate::growth::{self, GrowthRequest, State};
 use crate::network::{Parameters, weights};
 use crate::registry::{BlobDigest, Cause, Model, VersionId, VersionMetrics};
+use crate::stream::Seq;
 
 /// Commits between two sweeps of what nothing names any more.
 const SWEEP_COMMITS: u64 = 16;
@@ -30,6 +31,7 @@ pub(super) const NEW_CLASS_PROBABILITY: f64 = 1e-3;
 /// What `live` names, loaded.
 pub(super) struct LiveVersion {
     pub version: VersionId,
+    pub trained_seq: Seq,
     pub model: Model,
     pub parameters: Parameters,
 }
@@ -82,7 +84,10 @@ impl Trainer {
     pub fn conclude(&mut self, outcome: GateOutcome) -> Result<(), TrainingError> {
         if outcome.passed {
             self.progress.gate.refusals = 0;
-            return if self.progress.is_version && self.progress.parent == self.live { Ok(()) } else { self.publish() };
+            let is_live = self.progress.is_version && self.progress.parent == self.live;
+            // With no new rows there is no reason to serve anything but the best: not worse is not enough.
+            let live_knows_all = self.live_version.as_ref().is_some_and(|live| live.trained_seq >= self.trained_seq);
+            return if is_live || (live_knows_all && !outcome.improves()) { Ok(()) } else { self.publish() };
         }
         self.progress.gate.refusals += 1;
         tracing::info!(learner = %self.name, seq = self.trained_seq.0, refusals = self.progress.gate.refusals, reason = outcome.reason, "the gate refused");
@@ -169,7 +174,8 @@ impl Trainer {
     pub fn went_live(&mut self, version: VersionId) {
         self.live = version;
         let parameters = self.state.parameters.clone();
-        self.live_version = Some(LiveVersion { version, model: self.model.clone(), parameters });
+        let trained_seq = self.trained_seq;
+        self.live_version = Some(LiveVersion { version, trained_seq, model: self.model.clone(), parameters });
         self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
         (self.environment.live_moved)(self.learner, version);
     }
@@ -274,7 +280,8 @@ impl Trainer {
         let file = blob(&environment, version.digest)?;
         let network = &version.model.network;
         let parameters = environment.compute(|| weights::from_bytes(&file, network, &environment.device))?;
-        self.live_version = Some(LiveVersion { version: self.live, model: version.model, parameters });
+        let trained_seq = version.trained_seq;
+        self.live_version = Some(LiveVersion { version: self.live, trained_seq, model: version.model, parameters });
         Ok(())
     }
 }

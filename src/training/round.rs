@@ -104,6 +104,7 @@ impl Trainer {
             }
             WorkKind::Pass { rows, end, all } => {
                 if let Some(loss) = loss {
+                    self.progress.training_loss = Some(Exact(loss));
                     self.progress.training_trend.push(rows.len() as u64, loss);
                 }
                 self.progress.passes.learned(loss, rows.len() as u64);

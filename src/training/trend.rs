@@ -42,8 +42,10 @@ impl LossTrend {
             }
             _ => self.blocks.push_back(Block { rows, sum: Exact(sum) }),
         }
+        // A window ends with a whole block, so two of them may take up to a block more each.
+        let largest = self.blocks.iter().map(|block| block.rows).max().unwrap_or(0);
         let mut kept: u64 = self.blocks.iter().map(|block| block.rows).sum();
-        while let Some(oldest) = self.blocks.front().filter(|oldest| kept - oldest.rows >= 2 * WINDOWS.1) {
+        while let Some(oldest) = self.blocks.front().filter(|oldest| kept - oldest.rows >= 2 * (WINDOWS.1 + largest)) {
             kept -= oldest.rows;
             self.blocks.pop_front();
         }
@@ -91,6 +93,21 @@ mod tests {
         assert_eq!(trend.windows(1_000), (None, None));
         trend.clear();
         assert_eq!(trend.windows(64), (None, None));
+    }
+
+    #[test]
+    fn rounds_of_any_size_keep_two_of_the_largest_windows() {
+        for rows in [1, 60, 61, 62, 64, 100, 1_000] {
+            let mut trend = LossTrend::default();
+            for round in 0..30_000 / rows {
+                trend.push(rows, round as f64);
+                let both = trend.windows(WINDOWS.1);
+                assert!(
+                    (round + 1) * rows < 2 * (WINDOWS.1 + rows) || both.1.is_some(),
+                    "rounds of {rows}, after {round}"
+                );
+            }
+        }
     }
 
     #[test]

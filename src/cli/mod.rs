@@ -85,6 +85,8 @@ pub fn main() -> ExitCode {
             Command::Versions(arguments) => versions::run(arguments).await,
         }
     });
+    // A trainer that was broken off may still wait for the runtime; the process does not wait for it.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

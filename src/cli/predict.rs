@@ -60,6 +60,7 @@ pub async fn run(arguments: PredictArguments) -> anyhow::Result<()> {
         None => "/predict".into(),
     };
     let path = learner_path(&arguments.learner, &path);
+    let most = arguments.top.map_or(1, |top| usize::try_from(top).unwrap_or(usize::MAX));
     let mut score = Score::default();
     let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
     let mut records = records.peekable();
@@ -79,7 +80,7 @@ pub async fn run(arguments: PredictArguments) -> anyhow::Result<()> {
             match &record.label {
                 Some(label) => score.add(label, prediction),
                 None if json_lines => println!("{prediction}"),
-                None => println!("{}: {}", record.number, in_words(prediction)),
+                None => println!("{}: {}", record.number, in_words(prediction, most)),
             }
         }
     }
@@ -133,11 +134,14 @@ impl Score {
     }
 }
 
-fn in_words(prediction: &Value) -> String {
+fn in_words(prediction: &Value, most: usize) -> String {
     if let Some(value) = prediction.get("value") {
         return value.to_string();
     }
-    let label = prediction.get("label").and_then(Value::as_str).unwrap_or("–");
-    let probability = prediction.pointer("/probabilities").and_then(|all| all.get(label)).and_then(Value::as_f64);
-    probability.map_or_else(|| label.to_owned(), |probability| format!("{label} ({probability:.3})"))
+    let all = prediction.get("probabilities").and_then(Value::as_object);
+    let mut classes: Vec<(&str, f64)> =
+        all.into_iter().flatten().filter_map(|(class, share)| Some((class.as_str(), share.as_f64()?))).collect();
+    classes.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let shown: Vec<String> = classes.iter().take(most).map(|(class, share)| format!("{class} ({share:.3})")).collect();
+    if shown.is_empty() { "no class yet".into() } else { shown.join(", ") }
 }

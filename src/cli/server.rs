@@ -88,10 +88,17 @@ impl Server {
         // The receiver is gone only if the server ended by itself; its result says why.
         self.stop.send(()).unwrap_or_default();
         let served = self.requests.await.context("the server's task broke")?;
-        self.state.writer.stop().await;
-        self.state.supervisor.stop().await;
-        self.state.predictor.stop().await;
-        self.state.store.close().await;
+        let parts = async {
+            self.state.writer.stop().await;
+            self.state.supervisor.stop().await;
+            self.state.predictor.stop().await;
+            self.state.store.close().await;
+        };
+        let deadline = Duration::from_secs(self.state.config.server.stop_seconds);
+        if tokio::time::timeout(deadline, parts).await.is_err() {
+            // Nothing is lost: what a trainer was about to do stands in its journal, and what was committed is committed.
+            warn!("a trainer is in the middle of long work; it is broken off and done again at the next start");
+        }
         served.context("serving")
     }
 }

@@ -19,9 +19,9 @@ use super::request::{DeeperKind, GrowthRequest, Split};
 /// The rows on which teacher and student are compared: real rows as the encoder gives them, and a seed for random ones.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// Encoded rows, each of the teacher's input size; the first 256 are used.
+    /// Encoded rows, each of the teacher's input size; up to 256 of them are used, fewer of a costly network.
     pub rows: Vec<Vec<f32>>,
-    /// The seed of the 64 random rows (standard normal).
+    /// The seed of the random rows (standard normal): up to 64, a quarter as many as real ones may be used.
     pub seed: u64,
 }
 
@@ -86,7 +86,7 @@ pub fn certify(
         exact.relative <= limit && served.relative <= served_limit && training.is_none_or(|relative| relative <= limit);
     Ok(Certificate {
         rows: rows.real,
-        random_rows: RANDOM_ROWS,
+        random_rows: rows.teacher.len() - rows.real,
         max_abs_diff: exact.absolute,
         max_rel_diff: exact.relative,
         limit,
@@ -100,8 +100,13 @@ pub fn certify(
 
 /// The most real rows that are compared.
 const REAL_ROWS: usize = 256;
-/// The random rows that are compared.
+/// The most random rows that are compared.
 const RANDOM_ROWS: usize = 64;
+/// What one reference evaluation of all rows may cost: a few seconds of one core, so that a growth never keeps a trainer
+/// from its turns for minutes.
+const REFERENCE_FLOPS: u64 = 500_000_000;
+/// A costly network is compared on a smaller share of the rows, but never on less than this part of them.
+const FEWEST_PART: usize = 8;
 /// The most rows of either kind in the one batch that training mode is compared on: batch statistics need it whole.
 const TRAINING_ROWS: usize = 32;
 /// The rows that one thread of the reference evaluator takes at a time; the result does not depend on it.
@@ -192,11 +197,13 @@ impl ProbeRows {
         if probe.rows.iter().take(REAL_ROWS).any(|row| row.len() != size) {
             return Err(GrowthError::Mismatch(format!("a probe row has not the teacher's {size} inputs")));
         }
+        let all = (REAL_ROWS + RANDOM_ROWS) as u64;
+        let part = (all * student.flops_per_row() / REFERENCE_FLOPS + 1).min(FEWEST_PART as u64) as usize;
         let mut random = Random::keyed(probe.seed, Purpose::Probe, 0, "rows");
         let mut normals = |count: usize| -> Vec<f32> { (0..count).map(|_| random.normal() as f32).collect() };
-        let mut rows: Vec<Vec<f32>> = probe.rows.iter().take(REAL_ROWS).cloned().collect();
+        let mut rows: Vec<Vec<f32>> = probe.rows.iter().take(REAL_ROWS / part).cloned().collect();
         let real = rows.len();
-        rows.extend((0..RANDOM_ROWS).map(|_| normals(size)));
+        rows.extend((0..RANDOM_ROWS / part).map(|_| normals(size)));
         let mut student = Vec::new();
         if added > 0 {
             student.push(rows.iter().map(|row| [&row[..], &vec![0.0; added]].concat()).collect());

@@ -31,6 +31,11 @@ pub fn json(body: &[u8]) -> Result<Value, Problem> {
 
 /// The value that a JSON document describes.
 pub fn decode<T: DeserializeOwned>(document: &Value) -> Result<T, Problem> {
+    if !document.is_object() {
+        // serde would also read a struct from an array of its fields.
+        return Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed")
+            .at("", "must be a JSON object"));
+    }
     let attempt = |value: &Value| T::deserialize(value).map(drop).map_err(|error| error.to_string());
     match T::deserialize(document) {
         Ok(value) => Ok(value),

@@ -8,7 +8,8 @@ use crate::growth::{GrowthRequest, Refusal, plan};
 use crate::network::{Network, NodeId};
 use crate::policy::{PolicySettings, Signals, decide_now};
 use crate::registry::Model;
-use crate::stream::{FeatureKind, Label, Schema, Targets, Value};
+use crate::stream::{FeatureKind, Label, Schema, Value};
+use crate::training::growth_order::takes_classes;
 use crate::training::status::LearnerMetrics;
 use crate::training::{GrowthOrder, LearnerDocument, LearnerRecord};
 
@@ -97,9 +98,7 @@ fn request(order: GrowthOrder, document: &LearnerDocument, model: &Model) -> Res
             }
         }
         GrowthOrder::Classes { classes } => {
-            if matches!(model.targets, Targets::Number { .. }) {
-                return refuse("a regression has no classes");
-            }
+            takes_classes(&document.task)?;
             let labels: Vec<Label> = classes.into_iter().map(Label::Class).collect();
             match model.targets.new_classes(&labels).len() {
                 0 => refuse("the learner has every one of these classes"),

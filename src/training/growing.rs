@@ -60,7 +60,7 @@ impl Trainer {
         let origin = Origin { trigger, ticket, reasons, position };
         match self.translate(order)? {
             Ok(translated) => self.grow(translated, origin)?,
-            Err(refusal) => self.refuse(None, &origin, refusal)?,
+            Err(refusal) => self.refuse(order.op(), &origin, refusal)?,
         }
         // The order's ticket is answered, and the next one may wait behind it.
         self.look_around()

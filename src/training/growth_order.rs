@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::journal::GrowthEvent;
-use crate::growth::{Deeper, Refusal, Wider};
+use crate::growth::{Deeper, GrowthOp, Refusal, Wider};
+use crate::stream::Task;
 
 /// What is asked for, in a learner's own terms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,34 @@ pub enum GrowthOrder {
     Classes { classes: Vec<String> },
     /// Whatever the policy would do next, whether or not it thinks that it is time.
     Auto,
+}
+
+impl GrowthOrder {
+    /// The kind of growth; `None` if that is the policy's to say.
+    pub fn op(&self) -> Option<GrowthOp> {
+        match self {
+            Self::Wider(_) => Some(GrowthOp::Wider),
+            Self::Deeper(_) => Some(GrowthOp::Deeper),
+            Self::Inputs { .. } => Some(GrowthOp::Inputs),
+            Self::Classes { .. } => Some(GrowthOp::Classes),
+            Self::Auto => None,
+        }
+    }
+}
+
+/// Whether a task takes new classes by order.
+///
+/// # Errors
+/// A refusal that says why not.
+pub fn takes_classes(task: &Task) -> Result<(), Refusal> {
+    let reason = match task {
+        Task::Classification { open_classes: true, .. } => return Ok(()),
+        Task::Classification { .. } => {
+            "the learner's classes are closed: only a task with `open_classes` takes new ones"
+        }
+        Task::Regression => "the learner predicts a number: it has no classes",
+    };
+    Err(Refusal::Request { reason: reason.into() })
 }
 
 /// Who wanted a growth.

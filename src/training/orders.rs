@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::error::TrainingError;
-use super::growth_order::GrowthOrder;
+use super::growth_order::{GrowthOrder, takes_classes};
 use super::publish::NEW_CLASS_PROBABILITY;
 use super::trainer::Trainer;
 use crate::growth::{GrowthOp, GrowthRequest, Refusal};
@@ -13,7 +13,7 @@ use crate::network::execute;
 use crate::policy::{self, Decision};
 use crate::registry::Model;
 use crate::stream::encoder::NewCategories;
-use crate::stream::{FeatureKind, Row, StoredExample, Targets, Task, Value};
+use crate::stream::{FeatureKind, Row, StoredExample, Targets, Value};
 
 /// What new names bring.
 pub(super) enum Adopted {
@@ -140,13 +140,7 @@ impl Trainer {
 
     fn asked_classes(&self, classes: &[String]) -> Result<Adopted, Refusal> {
         let reason = |reason: &str| Refusal::Request { reason: reason.to_owned() };
-        match &self.task {
-            Task::Regression => return Err(reason("the learner predicts a number: it has no classes")),
-            Task::Classification { open_classes: false, .. } => {
-                return Err(reason("the learner's classes are closed: only a task with `open_classes` takes new ones"));
-            }
-            Task::Classification { .. } => {}
-        }
+        takes_classes(&self.task)?;
         let mut new: Vec<String> = Vec::new();
         for class in classes {
             if self.model.targets.class_index(class).is_none() && !new.contains(class) {

@@ -105,7 +105,8 @@ impl From<DecodeError> for Problem {
                 Self::new(Kind::MalformedBody, "the body is not well-formed").with_errors(vec![fault])
             }
             DecodeError::Invalid(faults) => {
-                Self::new(Kind::InvalidRows, "rows do not fit the learner; nothing was stored").with_errors(faults)
+                Self::new(Kind::InvalidRows, "rows do not fit the learner; none of the request was taken")
+                    .with_errors(faults)
             }
             DecodeError::TooManyRows { limit } => {
                 Self::new(Kind::TooManyRows, format!("a request has at most {limit} rows"))

@@ -181,14 +181,25 @@ impl Op for Conv2d {
         let window = self.window();
         let (height, width) = window.output_plane(plane).expect("the kernel fits: `output_shape` refuses others");
         let (positions, taps) = (batch.shape.positions(), window.taps());
+        // For every output the taps that lie in the plane, in order, and where: the same for all rows and channels.
+        let inside: Vec<Vec<(usize, usize)>> = grid((height, width))
+            .map(|output| {
+                let at = |tap| window.input_position(tap, output, plane);
+                grid((self.kernel[0], self.kernel[1]))
+                    .map(at)
+                    .enumerate()
+                    .filter_map(|(tap, at)| Some((tap, at?)))
+                    .collect()
+            })
+            .collect();
         let mut values = Vec::with_capacity(batch.rows * self.out * height * width);
         for image in batch.values.chunks_exact(batch.shape.elements()) {
             for (weights, bias) in weight.chunks_exact(batch.shape.channels() * taps).zip(bias) {
-                for output in grid((height, width)) {
+                for output in &inside {
                     let mut sum = 0.0;
                     for (channel, kernel) in image.chunks_exact(positions).zip(weights.chunks_exact(taps)) {
-                        for (tap, weight) in grid((self.kernel[0], self.kernel[1])).zip(kernel) {
-                            sum += window.input_position(tap, output, plane).map_or(0.0, |at| channel[at] * weight);
+                        for &(tap, at) in output {
+                            sum += channel[at] * kernel[tap];
                         }
                     }
                     values.push(sum + bias);

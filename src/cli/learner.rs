@@ -28,7 +28,7 @@ enum LearnerCommand {
     },
     /// List the learners.
     List,
-    /// Show one learner with everything that is known of it.
+    /// Show one learner: what it does, its features, its network (`--json`: everything that is known of it).
     Show {
         /// Its name.
         learner: String,
@@ -65,7 +65,13 @@ pub async fn run(arguments: LearnerArguments) -> anyhow::Result<()> {
         }
         LearnerCommand::List => list(&client, json).await?,
         LearnerCommand::Show { learner } => {
-            println!("{:#}", client.get(&learner_path(&learner, "")).await?);
+            let document = client.get(&learner_path(&learner, "")).await?;
+            if json {
+                println!("{document:#}");
+            } else {
+                super::status::show(&document);
+                show_features(&document);
+            }
         }
         LearnerCommand::Set { learner, file } => {
             let body = Body::json(&read_document(&file)?);
@@ -81,7 +87,9 @@ pub async fn run(arguments: LearnerArguments) -> anyhow::Result<()> {
                 bail!("nothing was deleted");
             }
             client.send(Method::DELETE, &learner_path(&learner, ""), None).await?;
-            if !json {
+            if json {
+                println!("{:#}", serde_json::json!({ "deleted": learner }));
+            } else {
                 println!("deleted {learner}");
             }
         }
@@ -109,6 +117,21 @@ async fn list(client: &Client, json: bool) -> anyhow::Result<()> {
     }
     println!("{rows}");
     Ok(())
+}
+
+/// The schema and the nodes of the network.
+fn show_features(learner: &Value) {
+    let list = |pointer: &str| learner.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut features = table(&["feature", "kind"], &[]);
+    for feature in list("/schema/features") {
+        features.add_row(vec![text_at(feature, "/name"), text_at(feature, "/kind")]);
+    }
+    println!("{features}");
+    let mut nodes = table(&["node", "op", "channels"], &[2]);
+    for node in list("/network/nodes") {
+        nodes.add_row(vec![text_at(node, "/id"), text_at(node, "/op"), whole_at(node, "/channels")]);
+    }
+    println!("{nodes}");
 }
 
 /// Every learner of the server, page by page.

@@ -35,7 +35,8 @@ pub async fn run(arguments: StatusArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(learner: &Value) {
+/// What one learner does, as a table.
+pub fn show(learner: &Value) {
     let lines = [
         ("state", text_at(learner, "/training/state")),
         ("examples", whole_at(learner, "/head_seq")),

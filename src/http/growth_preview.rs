@@ -8,8 +8,7 @@ use crate::growth::{GrowthRequest, Refusal, plan};
 use crate::network::{Network, NodeId};
 use crate::policy::{PolicySettings, Signals, decide_now};
 use crate::registry::Model;
-use crate::stream::{FeatureKind, Label, Schema, Value};
-use crate::training::growth_order::takes_classes;
+use crate::training::adoption::{asked_categories, asked_classes};
 use crate::training::status::LearnerMetrics;
 use crate::training::{GrowthOrder, LearnerDocument, LearnerRecord};
 
@@ -91,38 +90,14 @@ fn request(order: GrowthOrder, document: &LearnerDocument, model: &Model) -> Res
         GrowthOrder::Wider(wider) => Ok(GrowthRequest::Wider(wider)),
         GrowthOrder::Deeper(deeper) => Ok(GrowthRequest::Deeper(deeper)),
         GrowthOrder::Inputs { feature, categories } => {
-            let rows = category_rows(&document.schema, &feature, categories)?;
-            match model.encoder.new_categories(&rows).values.len() {
-                0 => refuse("the feature has every one of these categories, or no room for more"),
-                add => Ok(GrowthRequest::Inputs { add }),
-            }
+            let add = asked_categories(&model.encoder, &feature, &categories)?.values.len();
+            Ok(GrowthRequest::Inputs { add })
         }
         GrowthOrder::Classes { classes } => {
-            takes_classes(&document.task)?;
-            let labels: Vec<Label> = classes.into_iter().map(Label::Class).collect();
-            match model.targets.new_classes(&labels).len() {
-                0 => refuse("the learner has every one of these classes"),
-                // Shapes do not depend on the measured log-sum-exp.
-                add => Ok(GrowthRequest::Classes { add, epsilon: EPSILON, log_sum_exp: 0.0 }),
-            }
+            let add = asked_classes(&document.task, &model.targets, &classes)?.len();
+            // Shapes do not depend on the measured log-sum-exp.
+            Ok(GrowthRequest::Classes { add, epsilon: EPSILON, log_sum_exp: 0.0 })
         }
-        GrowthOrder::Auto => refuse("`auto` is decided by the policy"),
+        GrowthOrder::Auto => Err(Refusal::Request { reason: "`auto` is decided by the policy".into() }),
     }
-}
-
-/// Rows that hold these categories and nothing else.
-fn category_rows(schema: &Schema, feature: &str, categories: Vec<String>) -> Result<Vec<Vec<Value>>, Refusal> {
-    let categorical = |kind: &FeatureKind| matches!(kind, FeatureKind::Categorical { .. });
-    let index = schema.features.iter().position(|known| known.name == feature && categorical(&known.kind));
-    let Some(index) = index else { return refuse("the learner has no categorical feature of this name") };
-    let row = |category| {
-        let mut row = vec![Value::Missing; schema.features.len()];
-        row[index] = Value::Category(category);
-        row
-    };
-    Ok(categories.into_iter().map(row).collect())
-}
-
-fn refuse<T>(reason: &str) -> Result<T, Refusal> {
-    Err(Refusal::Request { reason: reason.to_owned() })
 }

@@ -5,7 +5,6 @@ use time::OffsetDateTime;
 
 use super::journal::GrowthEvent;
 use crate::growth::{Deeper, GrowthOp, Refusal, Wider};
-use crate::stream::Task;
 
 /// What is asked for, in a learner's own terms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,21 +33,6 @@ impl GrowthOrder {
             Self::Auto => None,
         }
     }
-}
-
-/// Whether a task takes new classes by order.
-///
-/// # Errors
-/// A refusal that says why not.
-pub fn takes_classes(task: &Task) -> Result<(), Refusal> {
-    let reason = match task {
-        Task::Classification { open_classes: true, .. } => return Ok(()),
-        Task::Classification { .. } => {
-            "the learner's classes are closed: only a task with `open_classes` takes new ones"
-        }
-        Task::Regression => "the learner predicts a number: it has no classes",
-    };
-    Err(Refusal::Request { reason: reason.into() })
 }
 
 /// Who wanted a growth.

@@ -96,7 +96,6 @@ impl Trainer {
         let trainer = Self {
             learner,
             name: document.name,
-            schema: document.schema,
             task: document.task,
             fence,
             model: checkpoint.model,

@@ -3,6 +3,7 @@
 //! A trainer is a function of its learner's stream and journal: whatever it is about to do stands in the journal before
 //! its first step, and every random choice is keyed, so a restart continues as if nothing had happened.
 
+pub mod adoption;
 pub mod checkpoint;
 mod creation;
 pub mod encoded;

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::adoption::{asked_categories, asked_classes};
 use super::error::TrainingError;
-use super::growth_order::{GrowthOrder, takes_classes};
+use super::growth_order::GrowthOrder;
 use super::publish::NEW_CLASS_PROBABILITY;
 use super::trainer::Trainer;
 use crate::growth::{GrowthOp, GrowthRequest, Refusal};
@@ -13,7 +14,7 @@ use crate::network::execute;
 use crate::policy::{self, Decision};
 use crate::registry::Model;
 use crate::stream::encoder::NewCategories;
-use crate::stream::{FeatureKind, Row, StoredExample, Targets, Value};
+use crate::stream::{Row, StoredExample, Targets};
 
 /// What new names bring.
 pub(super) enum Adopted {
@@ -39,8 +40,12 @@ impl Trainer {
             GrowthOrder::Wider(wider) => return Ok(Ok(self.reshaped(GrowthRequest::Wider(wider.clone())))),
             GrowthOrder::Deeper(deeper) => return Ok(Ok(self.reshaped(GrowthRequest::Deeper(deeper.clone())))),
             GrowthOrder::Auto => return Ok(self.automatic()),
-            GrowthOrder::Inputs { feature, categories } => self.asked_categories(feature, categories),
-            GrowthOrder::Classes { classes } => self.asked_classes(classes),
+            GrowthOrder::Inputs { feature, categories } => {
+                asked_categories(&self.model.encoder, feature, categories).map(Adopted::Categories)
+            }
+            GrowthOrder::Classes { classes } => {
+                asked_classes(&self.task, &self.model.targets, classes).map(Adopted::Classes)
+            }
         };
         match adopted {
             Ok(adopted) => {
@@ -113,44 +118,6 @@ impl Trainer {
             let details: Vec<&str> = against.collect();
             Refusal::Request { reason: format!("the policy has nothing to grow: {}", details.join("; ")) }
         })
-    }
-
-    fn asked_categories(&self, feature: &str, categories: &[String]) -> Result<Adopted, Refusal> {
-        let reason = |reason: String| Refusal::Request { reason };
-        let index = self.schema.features.iter().position(|known| known.name == feature);
-        let index = index.ok_or_else(|| reason(format!("there is no feature `{feature}`")))?;
-        if !matches!(self.schema.features[index].kind, FeatureKind::Categorical { .. }) {
-            return Err(reason(format!("the feature `{feature}` is not categorical")));
-        }
-        let rows: Vec<Row> = categories
-            .iter()
-            .map(|category| {
-                let mut row: Row = vec![Value::Missing; self.schema.features.len()];
-                row[index] = Value::Category(category.clone());
-                row
-            })
-            .collect();
-        let new = self.model.encoder.new_categories(&rows);
-        if new.values.is_empty() {
-            let text = "each of these has a column, or the feature has `max_categories` already";
-            return Err(reason(format!("feature `{feature}`: {text}")));
-        }
-        Ok(Adopted::Categories(new))
-    }
-
-    fn asked_classes(&self, classes: &[String]) -> Result<Adopted, Refusal> {
-        let reason = |reason: &str| Refusal::Request { reason: reason.to_owned() };
-        takes_classes(&self.task)?;
-        let mut new: Vec<String> = Vec::new();
-        for class in classes {
-            if self.model.targets.class_index(class).is_none() && !new.contains(class) {
-                new.push(class.clone());
-            }
-        }
-        if new.is_empty() {
-            return Err(reason("each of these classes has an output already"));
-        }
-        Ok(Adopted::Classes(new))
     }
 
     /// The smallest log-sum-exp of the logits over the probe rows; over a row of zeros while there are no others.

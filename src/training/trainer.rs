@@ -23,14 +23,13 @@ use super::steps::Work;
 use super::store::Fence;
 use crate::growth::State;
 use crate::registry::{Model, VersionId};
-use crate::stream::{LearnerId, LearnerName, Schema, Seq, Task};
+use crate::stream::{LearnerId, LearnerName, Seq, Task};
 
 /// A learner's training state.
 pub(super) struct Trainer {
     pub environment: Arc<Environment>,
     pub learner: LearnerId,
     pub name: LearnerName,
-    pub schema: Schema,
     pub task: Task,
     pub fence: Fence,
     pub model: Model,

@@ -128,8 +128,10 @@ impl Growing<'_> {
         }
         let value = values.like(old)?;
         let copied = maps.input.as_ref().is_some_and(|input| !input.families.is_empty());
-        if let (true, Some(input)) = (copied && spec.kind == ParameterKind::Trained, consumed(spec)) {
-            let consumer = Consumer { input, gathered, split: values, maps: maps.clone() };
+        if let (true, Some(input)) = (copied && spec.kind == ParameterKind::Trained, spec.consumes()) {
+            let rows = spec.axes.iter().position(|role| *role == AxisRole::Out);
+            let groups = spec.axes.iter().map(|role| role.groups()).max().unwrap_or(1);
+            let consumer = Consumer { input, groups, rows, gathered, split: values, maps: maps.clone() };
             self.consumers.entry(node.id.clone()).or_default().push(consumer);
         }
         Ok(value)
@@ -148,7 +150,7 @@ impl Growing<'_> {
                     _ if self.plan.fills.contains_key(&id) => {
                         let axis = |wanted: fn(&AxisRole) -> bool| spec.axes.iter().position(wanted);
                         let out = axis(|role| *role == AxisRole::Out);
-                        let input = axis(|role| matches!(role, AxisRole::In { .. }));
+                        let input = axis(|role| role.consumes().is_some());
                         optimizer.moments(value, out, input, old.step)?
                     }
                     Some(known) => transfer::moments(known, maps, shares.get(&node.id), old.step)?,
@@ -159,12 +161,4 @@ impl Growing<'_> {
         }
         Ok(OptimizerState { step: old.step, moments })
     }
-}
-
-/// The input whose channels a parameter consumes.
-fn consumed(spec: &ParameterSpec) -> Option<usize> {
-    spec.axes.iter().find_map(|role| match role {
-        AxisRole::In { input } => Some(*input),
-        AxisRole::Out | AxisRole::Neither => None,
-    })
 }

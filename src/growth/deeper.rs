@@ -10,7 +10,7 @@ use crate::network::ops::add::Add;
 use crate::network::ops::conv2d::Conv2d;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::relu::Relu;
-use crate::network::{ChannelRelation, Network, Node, NodeId, Op, ParameterId, Shape};
+use crate::network::{ChannelRelation, FixedSet, Network, Node, NodeId, Op, ParameterId, Shape};
 
 use super::nonnegative::Nonnegative;
 use super::plan::{Design, Fill};
@@ -102,7 +102,7 @@ fn site(network: &Network, named: &Node, kind: DeeperKind) -> Result<Site, Refus
     if behind.id == network.output().id {
         return Err(refuse(&named.id, "its values are the network's outputs; no layer can stand behind them".into()));
     }
-    let own = behind.op.is_idempotent_activation().then(|| behind.op.clone());
+    let own = (behind.op.fixes() != FixedSet::Nothing).then(|| behind.op.clone());
     let activation = match (own, kind) {
         (Some(activation), _) => activation,
         (None, DeeperKind::Residual) => Arc::new(Relu),
@@ -123,13 +123,14 @@ fn site(network: &Network, named: &Node, kind: DeeperKind) -> Result<Site, Refus
 /// sum), up to its activation. Without one: the last such node.
 fn follow<'a>(network: &'a Network, producer: &'a Node) -> &'a Node {
     let mut at = producer;
-    while !at.op.is_idempotent_activation() {
+    while at.op.fixes() == FixedSet::Nothing {
         let [(next, _)] = network.consumers(&at.id)[..] else {
             break;
         };
         let keeps = match next.op.channels(&network.input_shapes(next)) {
-            ChannelRelation::Carries | ChannelRelation::CarriesAcross | ChannelRelation::Unifies => true,
+            ChannelRelation::Carries | ChannelRelation::CarriesAcross { .. } | ChannelRelation::Unifies => true,
             ChannelRelation::Produces { .. }
+            | ChannelRelation::ProducesInGroups { .. }
             | ChannelRelation::Concatenates
             | ChannelRelation::Takes { .. }
             | ChannelRelation::Expands { .. }

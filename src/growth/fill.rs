@@ -18,21 +18,26 @@ pub(super) fn new_parameter(fill: Fill, id: &ParameterId, spec: &ParameterSpec, 
     }
 }
 
-/// 1 where output and input channel are the same and every other axis is at its middle; a bias is 0 everywhere.
+/// 1 where output and input channel are the same and a kernel is at its middle, in every piece; a bias is 0 everywhere.
 fn identity(spec: &ParameterSpec) -> Vec<f32> {
-    let mut numbers = vec![0.0; spec.dims.iter().product()];
-    if !spec.axes.iter().any(|role| matches!(role, AxisRole::In { .. })) {
-        return numbers;
+    let count = spec.dims.iter().product();
+    if spec.consumes().is_none() {
+        return vec![0.0; count];
     }
-    let channels = spec.axes.iter().zip(&spec.dims).filter(|(role, _)| **role != AxisRole::Neither);
-    let shared = channels.map(|(_, &size)| size).min().unwrap_or(0);
-    for channel in 0..shared {
-        let axes = spec.axes.iter().zip(&spec.dims);
-        let at =
-            axes.fold(0, |at, (role, size)| at * size + if *role == AxisRole::Neither { size / 2 } else { channel });
-        numbers[at] = 1.0;
-    }
-    numbers
+    let one = |element: usize| {
+        let (mut rest, mut channels) = (element, Vec::with_capacity(2));
+        for (role, &size) in spec.axes.iter().zip(&spec.dims).rev() {
+            let index = rest % size;
+            rest /= size;
+            match role {
+                AxisRole::Neither if index != size / 2 => return false,
+                AxisRole::Neither | AxisRole::Piece => {}
+                AxisRole::Out | AxisRole::In { .. } | AxisRole::InGroup { .. } => channels.push(index),
+            }
+        }
+        channels.windows(2).all(|two| two[0] == two[1])
+    };
+    (0..count).map(|element| if one(element) { 1.0 } else { 0.0 }).collect()
 }
 
 /// The numbers of new rows of an old parameter: those that its op declares for a new one, except for new classes.

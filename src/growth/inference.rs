@@ -36,7 +36,13 @@ impl Channels {
                     made
                 }
                 ChannelRelation::Carries => inputs[0].clone(),
-                ChannelRelation::CarriesAcross => {
+                ChannelRelation::ProducesInGroups { channels, groups } => {
+                    let parts = pieces.groups(inputs[0], groups, &node.id);
+                    parts[1..].iter().for_each(|other| pieces.unify(&parts[0], other, &node.id));
+                    pieces.create(&node.id, channels / groups).repeat(groups)
+                }
+                ChannelRelation::CarriesAcross { groups } => {
+                    pieces.groups(inputs[0], groups, &node.id);
                     across.push((node.id.clone(), inputs[0].clone()));
                     inputs[0].clone()
                 }

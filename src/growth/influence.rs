@@ -18,6 +18,10 @@ use super::transfer::{Shares, Values};
 pub(super) struct Consumer {
     /// Which of its node's inputs.
     pub input: usize,
+    /// Into how many groups its rows and that input's channels fall; 1 where every row consumes every channel.
+    pub groups: usize,
+    /// The axis of its rows.
+    pub rows: Option<usize>,
     /// The weights before they were split, on the new axes.
     pub gathered: Values,
     /// The weights after.
@@ -89,10 +93,12 @@ impl Evidence {
                 merged(consumer, out, own.unwrap_or(&[]))
             }
         };
-        let inner: usize = dims[input.axis + 1..].iter().product();
-        let length = dims[input.axis];
+        let along = |axis: usize| (dims[axis], dims[axis + 1..].iter().product::<usize>());
+        let (length, inner) = along(input.axis);
+        let (rows, row) = consumer.rows.map_or((1, usize::MAX), along);
         for (index, (shared, whole)) in shared.iter().zip(&whole).enumerate() {
-            let channel = index / inner % length;
+            let group = index / row % rows * consumer.groups / rows;
+            let channel = group * length + index / inner % length;
             self.first[channel] += shared * whole;
             self.second[channel] += shared * shared;
             self.weight[channel] += whole * whole;
@@ -165,8 +171,8 @@ fn pass_on(student: &Network, plan: &Plan, node: &Node, arrived: &Evidence, evid
             continue;
         };
         match relation {
-            ChannelRelation::Produces { .. } | ChannelRelation::Fixed => {}
-            ChannelRelation::Carries | ChannelRelation::CarriesAcross | ChannelRelation::Unifies => {
+            ChannelRelation::Produces { .. } | ChannelRelation::ProducesInGroups { .. } | ChannelRelation::Fixed => {}
+            ChannelRelation::Carries | ChannelRelation::CarriesAcross { .. } | ChannelRelation::Unifies => {
                 (0..shape.channels()).for_each(|channel| place.add(channel, arrived, channel));
             }
             ChannelRelation::Concatenates => {

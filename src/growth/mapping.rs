@@ -82,15 +82,16 @@ impl ParameterMaps {
         for (axis, role) in spec.axes.iter().enumerate() {
             let tensor = match role {
                 AxisRole::Out => node,
-                AxisRole::In { input } => {
+                AxisRole::In { input } | AxisRole::InGroup { input, .. } => {
                     inputs.get(*input).ok_or_else(|| damaged("is of a network with fewer inputs at a node"))?
                 }
-                AxisRole::Neither => continue,
+                AxisRole::Piece | AxisRole::Neither => continue,
             };
             let Some(ranges) = plan.layouts.get(tensor) else {
                 continue;
             };
-            let map = AxisMap { axis, ..AxisMap::new(plan, ranges)? };
+            // All groups have one layout: that of the first is that of the axis.
+            let map = AxisMap { axis, ..AxisMap::new(plan, &ranges[..ranges.len() / role.groups()])? };
             if spec.dims[axis] != map.old {
                 return Err(damaged("is of a network with other widths"));
             }

@@ -152,6 +152,12 @@ impl Pieces {
         taken
     }
 
+    /// The expression in `groups` parts of one length, cut at their borders.
+    pub fn groups(&mut self, expression: &[Segment], groups: usize, node: &NodeId) -> Vec<Expression> {
+        let length = expression.iter().map(|&segment| self.length(segment)).sum::<usize>() / groups;
+        (0..groups).map(|group| self.range(expression, group * length, (group + 1) * length, node)).collect()
+    }
+
     /// The next segment of a stack whose piece is bound to no other.
     fn pop(&self, stack: &mut Vec<Segment>) -> Option<Segment> {
         loop {

@@ -22,7 +22,9 @@ pub(super) fn student(network: &Network, channels: &Channels, sizes: &Sizes) -> 
     for node in network.nodes() {
         let grown = grown_length(channels, sizes, channels.of(network, &node.id)).ok_or_else(too_large)?;
         let op = match node.op.channels(&network.input_shapes(node)) {
-            ChannelRelation::Produces { channels: old } if grown != old => {
+            ChannelRelation::Produces { channels: old } | ChannelRelation::ProducesInGroups { channels: old, .. }
+                if grown != old =>
+            {
                 let wider = node.op.with_channels(grown);
                 wider.ok_or_else(|| refuse(&node.id, "it cannot make another number of channels".into()))?
             }
@@ -149,8 +151,8 @@ fn check_axes(network: &Network, student: &Network) -> Result<(), Refusal> {
             if old.dims.len() != new.dims.len() {
                 return Err(fault("changes its number of axes"));
             }
-            let mut roles = axes.iter().map(|&axis| new.axes[axis]);
-            if roles.clone().filter(|role| matches!(role, AxisRole::In { .. })).count() > 1 {
+            let roles = axes.iter().map(|&axis| new.axes[axis]);
+            if roles.filter(|role| role.consumes().is_some()).count() > 1 {
                 return Err(fault("consumes the grown channels along two axes"));
             }
             let follows = |axis: usize| match new.axes[axis] {
@@ -158,9 +160,12 @@ fn check_axes(network: &Network, student: &Network) -> Result<(), Refusal> {
                 AxisRole::In { input } => {
                     node.inputs.get(input).is_some_and(|id| new.dims[axis] == old_channels(student, id))
                 }
-                AxisRole::Neither => false,
+                AxisRole::InGroup { input, groups } => {
+                    node.inputs.get(input).is_some_and(|id| new.dims[axis] * groups == old_channels(student, id))
+                }
+                AxisRole::Piece | AxisRole::Neither => false,
             };
-            if roles.any(|role| role == AxisRole::Neither) || !axes.iter().all(|&axis| follows(axis)) {
+            if !axes.iter().all(|&axis| follows(axis)) {
                 return Err(fault("does not follow the channels that its op declares"));
             }
         }

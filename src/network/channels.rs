@@ -6,20 +6,25 @@
 /// The channel relation of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelRelation {
-    /// Makes `channels` new channels and consumes those of its input (Linear, Conv2d).
+    /// Makes `channels` new channels and consumes those of its input (Linear, Conv2d, Embedding, Maxout).
     Produces { channels: usize },
-    /// Output channel i is computed from input channel i alone (activations, BatchNorm, pooling, Dropout).
+    /// Output channel i is computed from input channel i alone (activations, BatchNorm, pooling, Dropout, depthwise
+    /// convolution with multiplier 1).
     Carries,
-    /// Carries, but its statistics run across channels, so that every channel must be copied equally often
-    /// (LayerNorm, GroupNorm).
-    CarriesAcross,
+    /// Makes `channels` new channels in `groups` equal groups, each from the group of the input's channels at its place.
+    /// All groups share one mapping, on both sides: what is copied in one is copied in every other (grouped convolution).
+    ProducesInGroups { channels: usize, groups: usize },
+    /// Carries, but its statistics run across the channels of each of `groups` equal groups, so that every channel must be
+    /// copied equally often, within its group (LayerNorm and RMSNorm: one group; GroupNorm).
+    CarriesAcross { groups: usize },
     /// The inputs' channels one after the other; one tensor may enter twice (Concat).
     Concatenates,
     /// A range of the input's channels (Split).
     Takes { start: usize, end: usize },
     /// All inputs share one mapping (Add, Mul).
     Unifies,
-    /// Every channel becomes a block of `block` consecutive channels (Flatten of C x H x W: block = H * W).
+    /// Every channel becomes a block of `block` consecutive channels (Flatten of C x H x W: block = H * W; depthwise
+    /// convolution with a multiplier).
     Expands { block: usize },
     /// Not for widening to change: the network's input.
     Fixed,

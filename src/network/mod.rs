@@ -20,7 +20,7 @@ pub mod weights;
 pub use channels::ChannelRelation;
 pub use error::NetworkError;
 pub use graph::{Network, Node, NodeId};
-pub use op::{Mode, Op};
+pub use op::{FixedSet, Mode, Op};
 pub use parameter::{AxisRole, ParameterId, ParameterKind, ParameterSpec, Parameters};
 pub use shape::Shape;
 

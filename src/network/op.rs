@@ -22,6 +22,19 @@ pub enum Mode {
     Train { seed: u64, step: u64 },
 }
 
+/// The values that an activation leaves alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FixedSet {
+    /// None that could be relied on: no activation, or one that bends everything (Tanh, Sigmoid, GELU, SiLU).
+    #[default]
+    Nothing,
+    /// All numbers from 0 up: ReLU, LeakyReLU.
+    NonNegative,
+    /// All numbers, while every parameter of the op is 1 (PReLU with slope 1) or it has none of its own to bend them
+    /// (Maxout over pieces that are the same).
+    Everything,
+}
+
 /// The work of one row through a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -140,10 +153,16 @@ pub trait Op: Debug + Send + Sync + 'static {
         false
     }
 
-    /// Whether f(f(x)) = f(x) for this activation, so that an identity layer followed by it changes nothing on its own
-    /// outputs (Net2Net §2.3): ReLU. `false` for everything that is no activation.
-    fn is_idempotent_activation(&self) -> bool {
-        false
+    /// For an activation, or a layer that contains one: the values that it leaves alone when it stands behind an identity,
+    /// so that a new layer can end in it (Net2Net §2.3).
+    fn fixes(&self) -> FixedSet {
+        FixedSet::Nothing
+    }
+
+    /// A layer of this kind that keeps the shape `input` and has an identity among its weights: what a deepening puts
+    /// behind it. `None` where that is for the shape to say: every op that produces no channels.
+    fn layer_like(&self, _input: &Shape) -> Option<Arc<dyn Op>> {
+        None
     }
 
     /// Whether every output is non-negative whenever every input is (ReLU: always; see [`Op::output_is_nonnegative`]).

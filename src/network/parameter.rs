@@ -43,8 +43,30 @@ pub enum AxisRole {
     Out,
     /// The channels of the node's input number `input`.
     In { input: usize },
+    /// The channels of one group of the node's input number `input`, of which there are `groups` of one layout.
+    InGroup { input: usize, groups: usize },
+    /// The alternatives of one channel, all alike: the pieces of Maxout.
+    Piece,
     /// Neither: a kernel's height or width.
     Neither,
+}
+
+impl AxisRole {
+    /// The input whose channels the axis consumes.
+    pub fn consumes(self) -> Option<usize> {
+        match self {
+            Self::In { input } | Self::InGroup { input, .. } => Some(input),
+            Self::Out | Self::Piece | Self::Neither => None,
+        }
+    }
+
+    /// Into how many groups the input's channels fall.
+    pub fn groups(self) -> usize {
+        match self {
+            Self::InGroup { groups, .. } => groups,
+            Self::Out | Self::In { .. } | Self::Piece | Self::Neither => 1,
+        }
+    }
 }
 
 /// Whether a parameter is learned by the optimizer or measured by the forward pass.
@@ -78,6 +100,13 @@ pub struct ParameterSpec {
     pub kind: ParameterKind,
     /// The values of a new parameter.
     pub initial: Initial,
+}
+
+impl ParameterSpec {
+    /// The input whose channels it consumes, if it consumes any.
+    pub fn consumes(&self) -> Option<usize> {
+        self.axes.iter().find_map(|role| role.consumes())
+    }
 }
 
 /// The values of all parameters of a network, by name, in order of name.

@@ -149,7 +149,7 @@ impl Op for Norm {
     }
 
     fn channels(&self, _: &[Shape]) -> ChannelRelation {
-        ChannelRelation::CarriesAcross
+        ChannelRelation::CarriesAcross { groups: 1 }
     }
 
     fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {

@@ -13,16 +13,33 @@ pub(super) struct Fields<'a>(&'a Map<String, Value>);
 impl<'a> Fields<'a> {
     /// Takes a document that has exactly the hyperparameters `names`.
     pub(super) fn exactly(document: &'a Map<String, Value>, names: &[&str]) -> Result<Self, String> {
+        Self::with_optional(document, names, &[])
+    }
+
+    /// Takes a document that has the hyperparameters `names`, and of `optional` those that it likes: what an op learned
+    /// after networks without it were stored.
+    pub(super) fn with_optional(
+        document: &'a Map<String, Value>,
+        names: &[&str],
+        optional: &[&str],
+    ) -> Result<Self, String> {
         if let Some(missing) = names.iter().find(|name| !document.contains_key(**name)) {
             return Err(format!("the hyperparameter `{missing}` is missing"));
         }
-        if document.len() == names.len() {
+        let known = |name: &String| names.contains(&name.as_str()) || optional.contains(&name.as_str());
+        if document.keys().all(known) {
             return Ok(Self(document));
         }
-        if names.is_empty() {
+        let all: Vec<&str> = names.iter().chain(optional).copied().collect();
+        if all.is_empty() {
             return Err("takes no hyperparameters".into());
         }
-        Err(format!("an unknown hyperparameter; there are only `{}`", names.join("`, `")))
+        Err(format!("an unknown hyperparameter; there are only `{}`", all.join("`, `")))
+    }
+
+    /// Two whole numbers, or those of `default` where there are none.
+    pub(super) fn pair_or(&self, name: &str, default: [usize; 2]) -> Result<[usize; 2], String> {
+        if self.0.contains_key(name) { self.pair(name) } else { Ok(default) }
     }
 
     /// A whole number of at least 0.

@@ -81,6 +81,10 @@ impl Op for Linear {
         true
     }
 
+    fn layer_like(&self, input: &Shape) -> Option<Arc<dyn Op>> {
+        input.plane().is_none().then(|| Arc::new(Self { out: input.channels() }) as _)
+    }
+
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
         let (weight, bias) = (input.parameters[0], input.parameters[1]);
         Ok(Forward::plain(input.inputs[0].contiguous()?.matmul(&weight.t()?)?.broadcast_add(bias)?))

@@ -8,7 +8,9 @@ use super::document::Fields;
 use super::single;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
-use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
+use crate::network::op::{
+    Backward, BackwardInput, Cost, FixedSet, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput,
+};
 use crate::network::shape::Shape;
 
 /// The rectifier, on every element of any shape.
@@ -39,8 +41,8 @@ impl Op for Relu {
         ChannelRelation::Carries
     }
 
-    fn is_idempotent_activation(&self) -> bool {
-        true
+    fn fixes(&self) -> FixedSet {
+        FixedSet::NonNegative
     }
 
     fn keeps_nonnegative(&self) -> bool {

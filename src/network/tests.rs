@@ -31,7 +31,7 @@ fn cnn(channels: &[usize], input: &Shape, outputs: usize) -> Network {
 
 fn node(id: &str, op: impl Op, inputs: &[&str]) -> Node {
     let inputs = inputs.iter().map(|id| NodeId::parse(id).unwrap()).collect();
-    Node { id: NodeId::parse(id).unwrap(), op: Arc::new(op), inputs }
+    Node::new(NodeId::parse(id).unwrap(), Arc::new(op), inputs)
 }
 
 /// A block that is added to its own input, then an output that takes the sum with itself.

@@ -16,7 +16,7 @@ use super::ops::add::Add;
 use super::ops::linear::Linear;
 use super::ops::relu::Relu;
 use super::*;
-use crate::compute::optimizer::Optimizer;
+use crate::compute::optimizer::{Optimizer, Rate};
 use crate::compute::random::{Purpose, Random};
 
 const TRAIN: Mode = Mode::Train { seed: 11, step: 3 };
@@ -273,7 +273,7 @@ fn train(network: &Network, optimizer: Optimizer, inputs: &Tensor, targets: &[f3
         means.push(loss.rows.iter().sum::<f32>() / loss.rows.len() as f32);
         for (id, gradient) in backward(network, &parameters, pass, &loss.gradient).unwrap() {
             let moments = moments.get_mut(&id).unwrap();
-            let updated = optimizer.update(&parameters[&id], &gradient, moments, step, 0.02).unwrap();
+            let updated = optimizer.update(&parameters[&id], &gradient, moments, step, &Rate::constant(0.02)).unwrap();
             parameters.insert(id, updated);
         }
     }

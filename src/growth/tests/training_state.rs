@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::super::*;
 use super::fixtures::*;
 use super::ops::{Concat, Take};
-use crate::compute::optimizer::Optimizer;
+use crate::compute::optimizer::{Optimizer, Rate};
 use crate::network::execute::{backward, forward};
 use crate::network::ops::linear::Linear;
 use crate::network::{Mode, Network, ParameterId, Shape};
@@ -25,7 +25,7 @@ fn step(network: &Network, state: &State, optimizer: &Optimizer) -> State {
     for (id, gradient) in gradients {
         let moments = after.optimizer.moments.get_mut(id.as_str()).unwrap();
         let value = &state.parameters[&id];
-        let stepped = optimizer.update(value, &gradient, moments, after.optimizer.step, 0.01).unwrap();
+        let stepped = optimizer.update(value, &gradient, moments, after.optimizer.step, &Rate::constant(0.01)).unwrap();
         after.parameters.insert(id, stepped);
     }
     after

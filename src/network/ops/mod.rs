@@ -13,6 +13,7 @@ use super::shape::Shape;
 pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
+pub mod concat;
 pub mod conv2d;
 mod document;
 pub mod dropout;
@@ -20,7 +21,9 @@ pub mod flatten;
 pub mod global_avg_pool;
 pub mod linear;
 pub mod max_pool;
+pub mod mul;
 pub mod relu;
+pub mod split;
 mod window;
 
 #[cfg(test)]
@@ -37,13 +40,16 @@ pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result
         "add" => add::Add::read,
         "avg_pool" => avg_pool::AvgPool::read,
         "batch_norm" => batch_norm::BatchNorm::read,
+        "concat" => concat::Concat::read,
         "conv2d" => conv2d::Conv2d::read,
         "dropout" => dropout::Dropout::read,
         "flatten" => flatten::Flatten::read,
         "global_avg_pool" => global_avg_pool::GlobalAvgPool::read,
         "linear" => linear::Linear::read,
         "max_pool" => max_pool::MaxPool::read,
+        "mul" => mul::Mul::read,
         "relu" => relu::Relu::read,
+        "split" => split::Split::read,
         _ => return Err("there is no op of this kind".into()),
     };
     read(hyperparameters)

@@ -6,8 +6,12 @@ use candle_nn::{BatchNormConfig, Conv2dConfig, Module, ModuleT, VarBuilder};
 use super::avg_pool::AvgPool;
 use super::batch_norm::BatchNorm;
 use super::conv2d::Conv2d;
+use super::leaky_relu::LeakyRelu;
 use super::linear::Linear;
 use super::max_pool::MaxPool;
+use super::prelu::Prelu;
+use super::sigmoid::Sigmoid;
+use super::silu::Silu;
 use super::tests::{Layout, forward, numbers, tensor};
 use crate::compute::random::{Purpose, Random};
 use crate::network::op::{Mode, Op};
@@ -71,4 +75,15 @@ fn pools_answer_as_candles_do() {
         let theirs = images.avg_pool2d_with_stride(kernel, stride).unwrap();
         assert_same(&AvgPool { kernel: [kernel; 2], stride: [stride; 2] }, &images, &[], &theirs);
     }
+}
+
+#[test]
+fn activations_answer_as_candle_nns_do() {
+    let (images, slope) = (random(&[2, 3, 7, 9], "images"), random(&[3], "slope"));
+    let theirs = candle_nn::PReLU::new(slope.clone(), false).forward(&images).unwrap();
+    assert_same(&Prelu, &images, &[&slope], &theirs);
+    let theirs = candle_nn::ops::leaky_relu(&images, 0.125).unwrap();
+    assert_same(&LeakyRelu { slope: 0.125 }, &images, &[], &theirs);
+    assert_same(&Sigmoid, &images, &[], &candle_nn::ops::sigmoid(&images).unwrap());
+    assert_same(&Silu, &images, &[], &(&images * candle_nn::ops::sigmoid(&images).unwrap()).unwrap());
 }

@@ -256,6 +256,12 @@ fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
         ("concat", json!({})),
         ("split", json!({"start": 1, "end": 3})),
         ("mul", json!({})),
+        ("leaky_relu", json!({"slope": 0.25})),
+        ("prelu", json!({})),
+        ("tanh", json!({})),
+        ("sigmoid", json!({})),
+        ("silu", json!({})),
+        ("gelu", json!({})),
     ];
     for (kind, document) in good {
         let fields: Map<String, Value> = document.as_object().unwrap().clone();

@@ -54,7 +54,7 @@ fn numbers(state: &State, parameter: &str) -> Vec<f32> {
 fn grow(network: &Network, state: &State, request: &GrowthRequest, optimizer: Optimizer) -> (Network, State) {
     let plan = growth::plan(network, request, 7).unwrap();
     let state = growth::apply(&plan, network, state, &optimizer).unwrap();
-    (plan.student, state)
+    (plan.student().clone(), state)
 }
 
 #[test]

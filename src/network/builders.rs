@@ -118,7 +118,7 @@ fn cnn(chain: &mut Chain, input: &Shape, channels: &[usize]) -> Result<(), Netwo
         chain.add(&format!("{name}_norm"), BatchNorm::default());
         chain.add(&format!("{name}_relu"), Relu);
         if height.min(width) >= SMALLEST_POOLED_SIDE {
-            chain.add(&format!("{name}_pool"), MaxPool { kernel: [2, 2], stride: [2, 2] });
+            chain.add(&format!("{name}_pool"), MaxPool::unpadded([2, 2], [2, 2]));
             (height, width) = (height / 2, width / 2);
         }
     }

@@ -13,13 +13,18 @@ use super::shape::Shape;
 pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
+mod columns;
 pub mod conv2d;
+pub mod depthwise_conv2d;
 mod document;
 pub mod dropout;
+pub mod embedding;
 pub mod flatten;
 pub mod global_avg_pool;
+pub mod grouped_conv2d;
 pub mod linear;
 pub mod max_pool;
+pub mod maxout;
 pub mod relu;
 mod window;
 
@@ -38,11 +43,15 @@ pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result
         "avg_pool" => avg_pool::AvgPool::read,
         "batch_norm" => batch_norm::BatchNorm::read,
         "conv2d" => conv2d::Conv2d::read,
+        "depthwise_conv2d" => depthwise_conv2d::DepthwiseConv2d::read,
         "dropout" => dropout::Dropout::read,
+        "embedding" => embedding::Embedding::read,
         "flatten" => flatten::Flatten::read,
         "global_avg_pool" => global_avg_pool::GlobalAvgPool::read,
+        "grouped_conv2d" => grouped_conv2d::GroupedConv2d::read,
         "linear" => linear::Linear::read,
         "max_pool" => max_pool::MaxPool::read,
+        "maxout" => maxout::Maxout::read,
         "relu" => relu::Relu::read,
         _ => return Err("there is no op of this kind".into()),
     };

@@ -2,13 +2,14 @@
 
 use super::super::*;
 use super::fixtures::*;
-use super::ops::{Norm, Take};
+use super::ops::Norm;
 use crate::compute::optimizer::Optimizer;
 use crate::network::op::ReferenceBatch;
 use crate::network::ops::add::Add;
 use crate::network::ops::batch_norm::BatchNorm;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::relu::Relu;
+use crate::network::ops::split;
 use crate::network::reference;
 use crate::network::{Mode, Network, Shape};
 
@@ -67,8 +68,8 @@ fn inputs_that_are_an_image_or_summed_do_not_grow() {
     let across = Network::new(Shape::flat(3), nodes).unwrap();
     assert!(matches!(refusal(&across, &INPUTS), Refusal::Node { node, .. } if node == id("norm")));
     let nodes = vec![
-        node("first", Take { start: 0, end: 2 }, &["input"]),
-        node("last", Take { start: 2, end: 4 }, &["input"]),
+        node("first", split::Split { start: 0, end: 2 }, &["input"]),
+        node("last", split::Split { start: 2, end: 4 }, &["input"]),
         node("sum", Add, &["first", "last"]),
         node("output", Linear { out: 2 }, &["sum"]),
     ];

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 
 use super::super::*;
-use super::ops::{Concat, Take};
 use crate::compute::optimizer::{Optimizer, OptimizerState};
 use crate::compute::random::{Purpose, Random};
 use crate::network::builders::NetworkSpec;
@@ -13,11 +12,13 @@ use crate::network::initialize::initialize;
 use crate::network::ops::add::Add;
 use crate::network::ops::avg_pool::AvgPool;
 use crate::network::ops::batch_norm::BatchNorm;
+use crate::network::ops::concat::Concat;
 use crate::network::ops::conv2d::Conv2d;
 use crate::network::ops::flatten::Flatten;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::max_pool::MaxPool;
 use crate::network::ops::relu::Relu;
+use crate::network::ops::split;
 use crate::network::{AxisRole, Network, Node, NodeId, Op, ParameterId, ParameterKind, Shape};
 
 pub fn id(text: &str) -> NodeId {
@@ -80,7 +81,7 @@ pub fn branching() -> Network {
         node("joined", Concat, &["a_relu", "b", "a_relu"]),
         node("c", Linear { out: 8 }, &["input"]),
         node("sum", Add, &["c", "joined"]),
-        node("part", Take { start: 1, end: 6 }, &["sum"]),
+        node("part", split::Split { start: 1, end: 6 }, &["sum"]),
         node("d", Linear { out: 5 }, &["sum"]),
         node("sum2", Add, &["part", "d"]),
         node("all", Concat, &["sum2", "input", "sum"]),
@@ -108,7 +109,7 @@ pub fn random_network(seed: u64) -> Network {
             (4, _) if shape.channels() > 1 => {
                 let start = random.below(shape.channels());
                 let end = start + 1 + random.below(shape.channels() - start);
-                (Arc::new(Take { start, end }), vec![from])
+                (Arc::new(split::Split { start, end }), vec![from])
             }
             (5, Some(_)) => (Arc::new(Flatten), vec![from]),
             (6, Some(plane)) if plane.0 > 1 && plane.1 > 1 => (Arc::new(AvgPool::unpadded([2, 2], [1, 1])), vec![from]),

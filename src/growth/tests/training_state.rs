@@ -4,10 +4,11 @@ use candle_core::{Device, Tensor};
 
 use super::super::*;
 use super::fixtures::*;
-use super::ops::{Concat, Take};
 use crate::compute::optimizer::Optimizer;
 use crate::network::execute::{backward, forward};
+use crate::network::ops::concat::Concat;
 use crate::network::ops::linear::Linear;
+use crate::network::ops::split;
 use crate::network::{Mode, Network, ParameterId, Shape};
 
 const EQUAL: Split = Split::Paper { noise: 0.0 };
@@ -114,7 +115,7 @@ fn shares_are_estimated_over_blocks_and_over_every_range_of_a_concatenation() {
         node("a", Linear { out: 3 }, &["input"]),
         node("b", Linear { out: 2 }, &["input"]),
         node("joined", Concat, &["a", "b", "a"]),
-        node("part", Take { start: 2, end: 8 }, &["joined"]),
+        node("part", split::Split { start: 2, end: 8 }, &["joined"]),
         node("output", Linear { out: 3 }, &["part"]),
     ];
     let network = Network::new(Shape::flat(4), nodes).unwrap();

@@ -14,6 +14,7 @@ pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
 mod columns;
+pub mod concat;
 pub mod conv2d;
 pub mod depthwise_conv2d;
 mod document;
@@ -25,7 +26,9 @@ pub mod grouped_conv2d;
 pub mod linear;
 pub mod max_pool;
 pub mod maxout;
+pub mod mul;
 pub mod relu;
+pub mod split;
 mod window;
 
 #[cfg(test)]
@@ -42,6 +45,7 @@ pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result
         "add" => add::Add::read,
         "avg_pool" => avg_pool::AvgPool::read,
         "batch_norm" => batch_norm::BatchNorm::read,
+        "concat" => concat::Concat::read,
         "conv2d" => conv2d::Conv2d::read,
         "depthwise_conv2d" => depthwise_conv2d::DepthwiseConv2d::read,
         "dropout" => dropout::Dropout::read,
@@ -52,7 +56,9 @@ pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result
         "linear" => linear::Linear::read,
         "max_pool" => max_pool::MaxPool::read,
         "maxout" => maxout::Maxout::read,
+        "mul" => mul::Mul::read,
         "relu" => relu::Relu::read,
+        "split" => split::Split::read,
         _ => return Err("there is no op of this kind".into()),
     };
     read(hyperparameters)

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::from_document;
 use crate::compute::random::{Purpose, Random};
+use crate::network::channels::ChannelRelation;
 use crate::network::op::{BackwardInput, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput};
 use crate::network::parameter::{ParameterKind, ParameterSpec};
 use crate::network::shape::Shape;
@@ -73,6 +74,8 @@ impl Trial {
         let read = from_document(self.op.kind(), &document).unwrap();
         assert_eq!((format!("{read:?}"), read.document()), (format!("{:?}", self.op), document));
         assert!(self.specs.iter().all(|spec| spec.dims.len() == spec.axes.len()));
+        let takes = matches!(self.op.channels(&self.shapes()), ChannelRelation::Takes { .. });
+        assert_eq!(self.op.with_range(1, 2).is_some(), takes);
         assert_eq!(self.op.with_channels(12).is_some(), self.op.produces_channels());
         // 12 channels fall into up to 4 groups.
         if let Some(other) = self.op.with_channels(12) {
@@ -267,6 +270,9 @@ fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
         ("flatten", json!({})),
         ("global_avg_pool", json!({})),
         ("add", json!({})),
+        ("concat", json!({})),
+        ("split", json!({"start": 1, "end": 3})),
+        ("mul", json!({})),
     ];
     for (kind, document) in good {
         let fields: Map<String, Value> = document.as_object().unwrap().clone();

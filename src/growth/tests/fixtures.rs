@@ -15,10 +15,20 @@ use crate::network::ops::batch_norm::BatchNorm;
 use crate::network::ops::concat::Concat;
 use crate::network::ops::conv2d::Conv2d;
 use crate::network::ops::flatten::Flatten;
+use crate::network::ops::gelu::Gelu;
+use crate::network::ops::group_norm::GroupNorm;
+use crate::network::ops::layer_norm::LayerNorm;
+use crate::network::ops::leaky_relu::LeakyRelu;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::max_pool::MaxPool;
+use crate::network::ops::mul::Mul;
+use crate::network::ops::prelu::Prelu;
 use crate::network::ops::relu::Relu;
+use crate::network::ops::rms_norm::RmsNorm;
+use crate::network::ops::sigmoid::Sigmoid;
+use crate::network::ops::silu::Silu;
 use crate::network::ops::split;
+use crate::network::ops::tanh::Tanh;
 use crate::network::{AxisRole, Network, Node, NodeId, Op, ParameterId, ParameterKind, Shape};
 
 pub fn id(text: &str) -> NodeId {
@@ -101,7 +111,7 @@ pub fn random_network(seed: u64) -> Network {
         let (from, shape) = tensors[random.below(tensors.len())].clone();
         let (other, other_shape) = tensors[random.below(tensors.len())].clone();
         let width = 1 + random.below(4);
-        let (op, inputs): (Arc<dyn Op>, Vec<NodeId>) = match (random.below(9), shape.plane()) {
+        let (op, inputs): (Arc<dyn Op>, Vec<NodeId>) = match (random.below(13), shape.plane()) {
             (0, _) => (Arc::new(Relu), vec![from]),
             (1, _) => (Arc::new(BatchNorm::default()), vec![from]),
             (2 | 3, _) if shape == other_shape => (Arc::new(Add), vec![from, other]),
@@ -116,6 +126,11 @@ pub fn random_network(seed: u64) -> Network {
                 (Arc::new(AvgPool { kernel: [2, 2], stride: [1, 1] }), vec![from])
             }
             (7, _) => (layer(&shape, other_shape.channels()), vec![from]),
+            (9, _) => (activation(&mut random), vec![from]),
+            (10 | 11, _) if Mul.output_shape(&[shape.clone(), other_shape.clone()]).is_ok() => {
+                (Arc::new(Mul), vec![from, other])
+            }
+            (12, _) => (norm(&shape, &mut random), vec![from]),
             _ => (layer(&shape, width), vec![from]),
         };
         let name = id(&format!("n{step}"));
@@ -131,6 +146,30 @@ fn layer(shape: &Shape, width: usize) -> Arc<dyn Op> {
     match shape.plane() {
         None => Arc::new(Linear { out: width }),
         Some(_) => Arc::new(Conv2d::same(width, [3, 1])),
+    }
+}
+
+fn activation(random: &mut Random) -> Arc<dyn Op> {
+    let all: [Arc<dyn Op>; 6] = [
+        Arc::new(Gelu),
+        Arc::new(LeakyRelu::default()),
+        Arc::new(Prelu),
+        Arc::new(Sigmoid),
+        Arc::new(Silu),
+        Arc::new(Tanh),
+    ];
+    all[random.below(all.len())].clone()
+}
+
+/// A norm across channels. One run of a single number is always 0 less its mean: of its copies it would show nothing but
+/// how they were rounded, hundreds of times as large, so every run here has two channels or more.
+fn norm(shape: &Shape, random: &mut Random) -> Arc<dyn Op> {
+    let channels = shape.channels();
+    let groups: Vec<usize> = (1..=channels / 2).filter(|groups| channels.is_multiple_of(*groups)).collect();
+    match random.below(3) {
+        0 if channels > 1 => Arc::new(LayerNorm::default()),
+        1 if channels > 1 => Arc::new(GroupNorm { groups: groups[random.below(groups.len())], epsilon: 1e-5 }),
+        _ => Arc::new(RmsNorm::default()),
     }
 }
 

@@ -99,6 +99,17 @@ fn most_random_networks_can_grow() {
 }
 
 #[test]
+fn every_op_that_the_random_networks_are_made_of_occurs_in_them() {
+    let networks: Vec<Network> = (0..200).map(random_network).collect();
+    let kinds: Vec<&str> = networks.iter().flat_map(Network::nodes).map(|node| node.op.kind()).collect();
+    let expected = "add avg_pool batch_norm concat conv2d flatten gelu group_norm layer_norm leaky_relu linear mul prelu \
+                    relu rms_norm sigmoid silu split tanh";
+    for kind in expected.split_whitespace() {
+        assert!(kinds.contains(&kind), "{kind}");
+    }
+}
+
+#[test]
 fn a_network_can_double_again_and_again() {
     let requests = vec![wider_all(2.0, Split::Replicate); 5];
     assert_eq!(grow_all(mlp(&[2, 2]), &requests).unwrap(), 5);

@@ -4,6 +4,7 @@ mod bad_input;
 mod examples;
 mod growth;
 mod learners;
+mod networks;
 mod operations;
 mod predict;
 mod server;

@@ -3,7 +3,11 @@
 mod bad_input;
 mod examples;
 mod growth;
+mod growth_under_load;
 mod learners;
+mod load;
+mod new_features;
+mod new_names;
 mod operations;
 mod predict;
 mod server;

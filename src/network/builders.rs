@@ -147,7 +147,7 @@ impl Chain {
     fn add(&mut self, name: &str, op: impl Op) {
         let id = NodeId::parse(name).expect("the builders' names are letters, digits and `_`");
         let input = self.nodes.last().map_or_else(NodeId::input, |node| node.id.clone());
-        self.nodes.push(Node { id, op: Arc::new(op), inputs: vec![input] });
+        self.nodes.push(Node::new(id, Arc::new(op), vec![input]));
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::super::*;
 use super::fixtures::*;
-use super::ops::{Norm, Take};
 use crate::compute::optimizer::Optimizer;
 use crate::network::op::ReferenceBatch;
 use crate::network::ops::add::Add;
 use crate::network::ops::batch_norm::BatchNorm;
+use crate::network::ops::layer_norm::LayerNorm;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::relu::Relu;
+use crate::network::ops::split;
 use crate::network::reference;
 use crate::network::{Mode, Network, Shape};
 
@@ -19,7 +20,7 @@ fn new_inputs_are_zero_columns_at_the_end() {
     let network = mlp(&[4]);
     let before = state(&network, &Optimizer::ADAM);
     let (plan, after, certificate) = grow(&network, &before, &INPUTS);
-    assert_eq!(plan.student.input(), &Shape::flat(7));
+    assert_eq!(plan.student().input(), &Shape::flat(7));
     let old = numbers(&before, "hidden1/weight");
     for (old, new) in old.chunks(5).zip(numbers(&after, "hidden1/weight").chunks(7)) {
         assert_eq!((&new[..5], &new[5..]), (old, &[0.0, 0.0][..]));
@@ -32,8 +33,8 @@ fn every_consumer_of_the_input_grows_in_the_middle_of_a_concatenation_too() {
     let network = branching();
     let (plan, after, certificate) = grow(&network, &state(&network, &Optimizer::ADAM), &INPUTS);
     assert!(certificate.preserved, "{certificate:?}");
-    assert_eq!(width(&plan.student, "all"), width(&network, "all") + 2);
-    for row in numbers(&after, "output/weight").chunks(width(&plan.student, "all")) {
+    assert_eq!(width(plan.student(), "all"), width(&network, "all") + 2);
+    for row in numbers(&after, "output/weight").chunks(width(plan.student(), "all")) {
         assert_eq!(row[5 + 4..5 + 4 + 2], [0.0, 0.0], "behind `sum2` and the old inputs");
     }
 }
@@ -63,12 +64,12 @@ fn inputs_that_are_an_image_or_summed_do_not_grow() {
     assert!(matches!(refusal(&summed, &wide), Refusal::Node { reason, .. } if reason.contains("network's inputs")));
     let unchanged = Network::new(Shape::flat(3), vec![node("output", Relu, &["input"])]).unwrap();
     assert!(matches!(refusal(&unchanged, &INPUTS), Refusal::Node { reason, .. } if reason.contains("output")));
-    let nodes = vec![node("norm", Norm, &["input"]), node("output", Linear { out: 2 }, &["norm"])];
+    let nodes = vec![node("norm", LayerNorm::default(), &["input"]), node("output", Linear { out: 2 }, &["norm"])];
     let across = Network::new(Shape::flat(3), nodes).unwrap();
     assert!(matches!(refusal(&across, &INPUTS), Refusal::Node { node, .. } if node == id("norm")));
     let nodes = vec![
-        node("first", Take { start: 0, end: 2 }, &["input"]),
-        node("last", Take { start: 2, end: 4 }, &["input"]),
+        node("first", split::Split { start: 0, end: 2 }, &["input"]),
+        node("last", split::Split { start: 2, end: 4 }, &["input"]),
         node("sum", Add, &["first", "last"]),
         node("output", Linear { out: 2 }, &["sum"]),
     ];
@@ -94,7 +95,7 @@ fn new_classes_take_at_most_epsilon_together_and_old_logits_stay() {
     let request = GrowthRequest::Classes { add: 4, epsilon: 1e-2, log_sum_exp: smallest };
     let (plan, after, certificate) = grow(&network, &before, &request);
     assert_eq!((certificate.max_abs_diff, certificate.limit, certificate.preserved), (0.0, 0.0, true));
-    let new = logits(&plan.student, &after);
+    let new = logits(plan.student(), &after);
     let mut largest = 0.0f64;
     for (old, new) in old.chunks(3).zip(new.chunks(7)) {
         assert_eq!(old, &new[..3]);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 
 use super::super::*;
-use super::ops::{Concat, Take};
 use crate::compute::optimizer::{Optimizer, OptimizerState};
 use crate::compute::random::{Purpose, Random};
 use crate::network::builders::NetworkSpec;
@@ -13,11 +12,13 @@ use crate::network::initialize::initialize;
 use crate::network::ops::add::Add;
 use crate::network::ops::avg_pool::AvgPool;
 use crate::network::ops::batch_norm::BatchNorm;
+use crate::network::ops::concat::Concat;
 use crate::network::ops::conv2d::Conv2d;
 use crate::network::ops::flatten::Flatten;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::max_pool::MaxPool;
 use crate::network::ops::relu::Relu;
+use crate::network::ops::split;
 use crate::network::{AxisRole, Network, Node, NodeId, Op, ParameterId, ParameterKind, Shape};
 
 pub fn id(text: &str) -> NodeId {
@@ -25,7 +26,7 @@ pub fn id(text: &str) -> NodeId {
 }
 
 pub fn node(name: &str, op: impl Op, inputs: &[&str]) -> Node {
-    Node { id: id(name), op: Arc::new(op), inputs: inputs.iter().map(|text| id(text)).collect() }
+    Node::new(id(name), Arc::new(op), inputs.iter().map(|text| id(text)).collect())
 }
 
 pub fn mlp(hidden: &[usize]) -> Network {
@@ -80,7 +81,7 @@ pub fn branching() -> Network {
         node("joined", Concat, &["a_relu", "b", "a_relu"]),
         node("c", Linear { out: 8 }, &["input"]),
         node("sum", Add, &["c", "joined"]),
-        node("part", Take { start: 1, end: 6 }, &["sum"]),
+        node("part", split::Split { start: 1, end: 6 }, &["sum"]),
         node("d", Linear { out: 5 }, &["sum"]),
         node("sum2", Add, &["part", "d"]),
         node("all", Concat, &["sum2", "input", "sum"]),
@@ -108,7 +109,7 @@ pub fn random_network(seed: u64) -> Network {
             (4, _) if shape.channels() > 1 => {
                 let start = random.below(shape.channels());
                 let end = start + 1 + random.below(shape.channels() - start);
-                (Arc::new(Take { start, end }), vec![from])
+                (Arc::new(split::Split { start, end }), vec![from])
             }
             (5, Some(_)) => (Arc::new(Flatten), vec![from]),
             (6, Some(plane)) if plane.0 > 1 && plane.1 > 1 => {
@@ -121,7 +122,7 @@ pub fn random_network(seed: u64) -> Network {
         let shapes: Vec<Shape> =
             inputs.iter().map(|id| tensors.iter().find(|(name, _)| name == id).unwrap().1.clone()).collect();
         tensors.push((name.clone(), op.output_shape(&shapes).unwrap()));
-        nodes.push(Node { id: name, op, inputs });
+        nodes.push(Node::new(name, op, inputs));
     }
     close(input, nodes, &tensors)
 }
@@ -143,10 +144,10 @@ fn close(input: Shape, mut nodes: Vec<Node>, tensors: &[(NodeId, Shape)]) -> Net
             continue;
         }
         let flat = id(&format!("{name}_flat"));
-        nodes.push(Node { id: flat.clone(), op: Arc::new(Flatten), inputs: vec![name.clone()] });
+        nodes.push(Node::new(flat.clone(), Arc::new(Flatten), vec![name.clone()]));
         ends.push(flat);
     }
-    nodes.push(Node { id: id("ends"), op: Arc::new(Concat), inputs: ends });
+    nodes.push(Node::new(id("ends"), Arc::new(Concat), ends));
     nodes.push(node("output", Linear { out: 3 }, &["ends"]));
     Network::new(input, nodes).unwrap()
 }
@@ -192,7 +193,7 @@ pub fn wider_all(factor: f64, split: Split) -> GrowthRequest {
 }
 
 pub fn deeper(nodes: &[&str], kind: DeeperKind) -> GrowthRequest {
-    GrowthRequest::Deeper(Deeper { after: Nodes::These(nodes.iter().map(|text| id(text)).collect()), kind })
+    GrowthRequest::Deeper(Deeper::plain(Nodes::These(nodes.iter().map(|text| id(text)).collect()), kind))
 }
 
 pub fn probe(network: &Network) -> Probe {
@@ -210,7 +211,7 @@ pub fn grow_by(network: &Network, state: &State, request: &GrowthRequest, seed: 
     let plan = plan(network, request, seed).unwrap();
     let grown = apply(&plan, network, state, &Optimizer::ADAM).unwrap();
     let teacher = (network, &state.parameters);
-    let certificate = certify(&plan, teacher, (&plan.student, &grown.parameters), &probe(network)).unwrap();
+    let certificate = certify(&plan, teacher, (plan.student(), &grown.parameters), &probe(network)).unwrap();
     (plan, grown, certificate)
 }
 

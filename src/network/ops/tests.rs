@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::from_document;
 use crate::compute::random::{Purpose, Random};
+use crate::network::channels::ChannelRelation;
 use crate::network::op::{BackwardInput, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput};
 use crate::network::parameter::{ParameterKind, ParameterSpec};
 use crate::network::shape::Shape;
@@ -69,6 +70,8 @@ impl Trial {
         assert_eq!((format!("{read:?}"), read.document()), (format!("{:?}", self.op), document));
         assert!(self.specs.iter().all(|spec| spec.dims.len() == spec.axes.len()));
         assert_eq!(self.op.with_channels(7).is_some(), self.op.produces_channels());
+        let takes = matches!(self.op.channels(&self.shapes()), ChannelRelation::Takes { .. });
+        assert_eq!(self.op.with_range(1, 2).is_some(), takes);
         if let Some(other) = self.op.with_channels(7) {
             assert_eq!(other.kind(), self.op.kind());
             let shape = self.op.output_shape(&self.shapes()).map(|shape| shape.with_channels(7));
@@ -250,6 +253,18 @@ fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
         ("flatten", json!({})),
         ("global_avg_pool", json!({})),
         ("add", json!({})),
+        ("concat", json!({})),
+        ("split", json!({"start": 1, "end": 3})),
+        ("mul", json!({})),
+        ("leaky_relu", json!({"slope": 0.25})),
+        ("prelu", json!({})),
+        ("tanh", json!({})),
+        ("sigmoid", json!({})),
+        ("silu", json!({})),
+        ("gelu", json!({})),
+        ("layer_norm", json!({"epsilon": 1e-5})),
+        ("group_norm", json!({"groups": 2, "epsilon": 1e-5})),
+        ("rms_norm", json!({"epsilon": 1e-5})),
     ];
     for (kind, document) in good {
         let fields: Map<String, Value> = document.as_object().unwrap().clone();

@@ -176,6 +176,56 @@ async fn a_feature_is_added_at_the_end_and_learned_from_its_first_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn features_stay_when_training_is_set_back_to_a_version_without_them() {
+    let fixture = Fixture::new().await;
+    let supervisor = fixture.supervisor().await;
+    let settings = json!({"holdout_share": 0.3, "gate_patience": 2, "max_passes": 0});
+    let record = create(&supervisor, "points", json!({"training": settings})).await;
+    let learner = record.id;
+    fixture.append(learner, points(0, 500)).await;
+    supervisor.rested(learner, 500).await;
+    let good = fixture.store.alias(learner, "live").await.unwrap().unwrap();
+    let rate = async |rate: f64| {
+        let record = fixture.store.learner_by_id(learner).await.unwrap().unwrap();
+        let patch = serde_json::from_value(json!({"training": {"learning_rate": rate}})).unwrap();
+        let document = record.document.apply_patch(&patch).unwrap();
+        fixture.store.update_learner(learner, record.revision, &document).await.unwrap().unwrap();
+    };
+    // A state that the gate refuses grows: its student is not live.
+    rate(10.0).await;
+    fixture.append(learner, points(500, 64)).await;
+    supervisor.rested(learner, 564).await;
+    let order = GrowthOrder::Features { features: vec![Feature::new("a", FeatureKind::Vector { size: 3 })] };
+    let ticket = fixture.store.order_growth(learner, &order).await.unwrap().id;
+    supervisor.notify(learner);
+    supervisor.until(learner, |status| status.network.input().elements() == 7).await;
+    let event = fixture.store.ticket(learner, ticket).await.unwrap().unwrap().event.unwrap();
+    assert_eq!(event.certificate.max_rel_diff, 0.0);
+    assert_eq!(fixture.store.alias(learner, "live").await.unwrap(), Some(good));
+
+    let long = |skip: u64, count: u64| -> Vec<NewExample> {
+        let rows = points(skip, count).into_iter();
+        rows.map(|point| NewExample { row: [point.row, vec![Value::Vector(vec![1.0; 3])]].concat(), ..point }).collect()
+    };
+    fixture.append(learner, long(564, 300)).await;
+    supervisor.rested(learner, 864).await;
+    let journal = fixture.journal(learner).await;
+    assert!(journal.iter().any(|event| matches!(event, JournalEvent::SetBack { .. })), "the gate kept refusing");
+    let model = fixture.checkpoint(learner).await.model;
+    assert_eq!((model.network.input().elements(), model.encoder.shape().elements()), (7, 7));
+    assert_eq!(fixture.store.alias(learner, "live").await.unwrap(), Some(good));
+
+    rate(0.02).await;
+    fixture.append(learner, long(864, 600)).await;
+    supervisor.rested(learner, 1_464).await;
+    let live = fixture.store.alias(learner, "live").await.unwrap().unwrap();
+    let live = fixture.store.version(learner, live).await.unwrap().unwrap();
+    assert!(live.version > good);
+    assert_eq!(live.model.network.input().elements(), 7, "the features are served once the gate lets them pass");
+    supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn features_that_make_no_sense_are_refused_and_change_nothing() {
     let fixture = Fixture::new().await;
     let supervisor = fixture.supervisor().await;

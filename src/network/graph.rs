@@ -300,14 +300,24 @@ struct NetworkDocument {
 
 /// The stored form of a node: `{"id", "op", "inputs", "shares"?, …hyperparameters}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct NodeDocument {
-    id: NodeId,
+pub struct NodeDocument {
+    pub(super) id: NodeId,
     op: String,
     inputs: Vec<NodeId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shares: Option<NodeId>,
     #[serde(flatten)]
     hyperparameters: Map<String, Value>,
+}
+
+impl NodeDocument {
+    /// The node, if there is such an op with such hyperparameters.
+    pub(super) fn read(self) -> Result<Node, NetworkError> {
+        match ops::from_document(&self.op, &self.hyperparameters) {
+            Ok(op) => Ok(Node { id: self.id, op, inputs: self.inputs, shares: self.shares }),
+            Err(reason) => Err(NetworkError::Node { node: self.id, reason }),
+        }
+    }
 }
 
 impl From<&Network> for NetworkDocument {
@@ -333,13 +343,8 @@ impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
         let document = NetworkDocument::deserialize(deserializer)?;
-        let mut nodes = Vec::with_capacity(document.nodes.len());
-        for node in document.nodes {
-            let op = ops::from_document(&node.op, &node.hyperparameters)
-                .map_err(|reason| D::Error::custom(format!("node {}: {reason}", node.id)))?;
-            nodes.push(Node { id: node.id, op, inputs: node.inputs, shares: node.shares });
-        }
-        Network::new(document.input, nodes).map_err(D::Error::custom)
+        let nodes = document.nodes.into_iter().map(NodeDocument::read).collect::<Result<_, _>>();
+        nodes.and_then(|nodes| Network::new(document.input, nodes)).map_err(D::Error::custom)
     }
 }
 

@@ -56,7 +56,10 @@ impl LearnerDocument {
     fn network_fault(&self) -> Option<(String, String)> {
         let budget = self.policy.max_parameters();
         let detail = match self.first_model() {
-            Err(error) => error.to_string(),
+            Err(error) => {
+                let place = self.network.place_of(&error);
+                return Some((format!("/network{place}"), error.to_string()));
+            }
             Ok(model) if model.network.parameter_count() > budget => format!(
                 "the network starts with {} parameters, more than the policy's `max_parameters` of {budget}",
                 model.network.parameter_count()

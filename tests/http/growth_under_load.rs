@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::load::Load;
-use crate::server::{Server, example, inputs, learner};
+use crate::server::{Server, example, learner};
 
 const PATH: &str = "/v1/learners/cats";
 

@@ -6,6 +6,7 @@ mod growth;
 mod growth_under_load;
 mod learners;
 mod load;
+mod networks;
 mod new_features;
 mod new_names;
 mod operations;

@@ -83,8 +83,8 @@ fn non_negative_values_are_proven_through_what_keeps_them() {
     let nodes = vec![
         node("conv", Conv2d::same(2, [3, 3]), &["input"]),
         node("conv_relu", Relu, &["conv"]),
-        node("pool", MaxPool { kernel: [2, 2], stride: [2, 2] }, &["conv_relu"]),
-        node("raw", MaxPool { kernel: [2, 2], stride: [2, 2] }, &["conv"]),
+        node("pool", MaxPool::unpadded([2, 2], [2, 2]), &["conv_relu"]),
+        node("raw", MaxPool::unpadded([2, 2], [2, 2]), &["conv"]),
         node("sum", crate::network::ops::add::Add, &["pool", "raw"]),
         node("flatten", crate::network::ops::flatten::Flatten, &["sum"]),
         node("output", Linear { out: 2 }, &["flatten"]),

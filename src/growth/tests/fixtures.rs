@@ -43,7 +43,7 @@ pub fn flattened() -> Network {
         node("conv", Conv2d::same(3, [3, 3]), &["input"]),
         node("norm", BatchNorm::default(), &["conv"]),
         node("relu", Relu, &["norm"]),
-        node("pool", MaxPool { kernel: [2, 2], stride: [2, 2] }, &["relu"]),
+        node("pool", MaxPool::unpadded([2, 2], [2, 2]), &["relu"]),
         node("flatten", Flatten, &["pool"]),
         node("hidden", Linear { out: 4 }, &["flatten"]),
         node("hidden_relu", Relu, &["hidden"]),
@@ -112,9 +112,7 @@ pub fn random_network(seed: u64) -> Network {
                 (Arc::new(split::Split { start, end }), vec![from])
             }
             (5, Some(_)) => (Arc::new(Flatten), vec![from]),
-            (6, Some(plane)) if plane.0 > 1 && plane.1 > 1 => {
-                (Arc::new(AvgPool { kernel: [2, 2], stride: [1, 1] }), vec![from])
-            }
+            (6, Some(plane)) if plane.0 > 1 && plane.1 > 1 => (Arc::new(AvgPool::unpadded([2, 2], [1, 1])), vec![from]),
             (7, _) => (layer(&shape, other_shape.channels()), vec![from]),
             _ => (layer(&shape, width), vec![from]),
         };

@@ -1,12 +1,15 @@
-//! Average pool: the mean of every window, windows without padding; they may overlap or leave rows over.
+//! Average pool: the mean of every window; windows may overlap, leave rows over or reach into padding.
+//!
+//! The mean is over the positions inside the plane: padding is not counted.
 
 use std::sync::Arc;
 
+use candle_core::{Device, Tensor};
 use serde_json::{Map, Value};
 
-use super::document::{Fields, pair, written};
+use super::document::{Fields, pool};
 use super::single_image;
-use super::window::{Window, planes_of};
+use super::window::{Window, grid, planes_of};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -19,18 +22,35 @@ pub struct AvgPool {
     pub kernel: [usize; 2],
     /// From one window to the next.
     pub stride: [usize; 2],
+    /// Positions on each side that belong to no plane, fewer than the kernel has.
+    pub padding: [usize; 2],
 }
 
 impl AvgPool {
+    /// A pool whose windows lie in the plane.
+    pub fn unpadded(kernel: [usize; 2], stride: [usize; 2]) -> Self {
+        Self { kernel, stride, padding: [0, 0] }
+    }
+
     pub(super) fn read(document: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
-        let fields = Fields::exactly(document, &["kernel", "stride"])?;
-        let op = Self { kernel: fields.pair("kernel")?, stride: fields.pair("stride")? };
+        let fields = Fields::with_optional(document, &["kernel", "stride"], &["padding"])?;
+        let op = Self {
+            kernel: fields.pair("kernel")?,
+            stride: fields.pair("stride")?,
+            padding: fields.pair_or("padding", [0, 0])?,
+        };
         op.window().check()?;
         Ok(Arc::new(op))
     }
 
     fn window(&self) -> Window {
-        Window::plain(self.kernel, self.stride)
+        Window::dense(self.kernel, self.stride, self.padding)
+    }
+
+    /// For every output how many of its taps lie inside the plane.
+    fn counts(&self, plane: (usize, usize), outputs: (usize, usize), device: &Device) -> candle_core::Result<Tensor> {
+        let window = self.window();
+        Tensor::from_iter(grid(outputs).map(|output| window.inside(output, plane).count() as f32), device)
     }
 }
 
@@ -40,7 +60,7 @@ impl Op for AvgPool {
     }
 
     fn document(&self) -> Map<String, Value> {
-        written([("kernel", pair(self.kernel)), ("stride", pair(self.stride))])
+        pool(self.kernel, self.stride, self.padding)
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
@@ -61,13 +81,17 @@ impl Op for AvgPool {
         let (rows, channels, height, width) = input.inputs[0].dims4()?;
         let window = self.window();
         let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
-        let positions = window.positions_by_tap((height, width), input.inputs[0].device())?;
-        let planes = planes_of(input.inputs[0])?;
+        let mut planes = planes_of(input.inputs[0])?;
+        if self.padding != [0, 0] {
+            // One position more than the plane has stands for the padding.
+            planes = planes.pad_with_zeros(1, 0, 1)?;
+        }
+        let positions = window.positions_by_tap((height, width), |_| height * width, planes.device())?;
         let mut sum = planes.index_select(&positions[0], 1)?;
         for position in &positions[1..] {
             sum = (sum + planes.index_select(position, 1)?)?;
         }
-        let mean = (sum / window.taps() as f64)?;
+        let mean = sum.broadcast_div(&self.counts((height, width), outputs, planes.device())?)?;
         Ok(Forward::plain(mean.reshape((rows, channels, outputs.0, outputs.1))?))
     }
 
@@ -75,20 +99,23 @@ impl Op for AvgPool {
         if !input.needed[0] {
             return Ok(Backward { inputs: vec![None], parameters: Vec::new() });
         }
-        let (_, _, height, width) = input.inputs[0].dims4()?;
-        let window = self.window();
-        let share = (planes_of(input.gradient)? / window.taps() as f64)?;
-        let sums = planes_of(&input.inputs[0].zeros_like()?)?;
-        for position in window.positions_by_tap((height, width), share.device())? {
+        let (rows, channels, height, width) = input.inputs[0].dims4()?;
+        let (window, gradient, sites) = (self.window(), planes_of(input.gradient)?, height * width);
+        let (_, _, out_height, out_width) = input.gradient.dims4()?;
+        let counts = self.counts((height, width), (out_height, out_width), gradient.device())?;
+        let share = gradient.broadcast_div(&counts)?;
+        let spare = usize::from(self.padding != [0, 0]);
+        let sums = Tensor::zeros((rows * channels, sites + spare), share.dtype(), share.device())?;
+        for position in window.positions_by_tap((height, width), |_| sites, share.device())? {
             sums.scatter_add_set(&position.broadcast_as(share.shape())?.contiguous()?, &share, 1)?;
         }
-        let by_input = sums.reshape(input.inputs[0].dims())?;
+        let by_input = sums.narrow(1, 0, sites)?.reshape(input.inputs[0].dims())?;
         Ok(Backward { inputs: vec![Some(by_input)], parameters: Vec::new() })
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
-        let taps = self.window().taps() as f64;
-        self.window().pool(input.inputs[0], |tapped| tapped.iter().fold(0.0, |sum, x| sum + x) / taps)
+        let mean = |tapped: &[f64]| tapped.iter().fold(0.0, |sum, x| sum + x) / tapped.len() as f64;
+        self.window().pool(input.inputs[0], mean)
     }
 
     fn cost(&self, inputs: &[Shape]) -> Cost {
@@ -101,7 +128,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::network::ops::tests::{Trial, images};
+    use crate::network::op::Mode;
+    use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
 
     proptest! {
         #[test]
@@ -109,11 +137,21 @@ mod tests {
             (shape, rows) in images(),
             kernel in prop::array::uniform2(1usize..4),
             stride in prop::array::uniform2(1usize..4),
+            padding in prop::array::uniform2(0usize..3),
             seed: u64,
         ) {
-            let op = AvgPool { kernel, stride };
+            let op = AvgPool { kernel, stride, padding: [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)] };
             prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
             Trial::training(op, &[shape], rows, seed).check();
         }
+    }
+
+    #[test]
+    fn padding_is_not_counted() {
+        let op = AvgPool { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
+        let batch = tensor(&[1.0, 2.0, 3.0, 6.0], &[1, 1, 2, 2], Layout::Contiguous);
+        assert_eq!(numbers(&forward(&op, &[&batch], &[], Mode::Evaluate).output), [3.0; 4]);
+        let ones = tensor(&[1.0; 40], &[2, 1, 4, 5], Layout::Contiguous);
+        assert_eq!(numbers(&forward(&op, &[&ones], &[], Mode::Evaluate).output), [1.0; 40]);
     }
 }

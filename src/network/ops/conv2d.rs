@@ -1,28 +1,18 @@
 //! Conv2d: a convolution over the planes of an image, of any kernel, stride, padding (with zeros) and dilation.
-//!
-//! Both passes are products with the columns of the input (im2col), a bounded number of rows at a time: the channels of
-//! every tap of every output side by side.
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
 use serde_json::{Map, Value, json};
 
+use super::columns::Convolution;
 use super::document::{Fields, pair, written};
-use super::linear::column_sums;
 use super::single_image;
-use super::window::{Window, grid};
+use super::window::Window;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
 use crate::network::parameter::{AxisRole, Initial, ParameterKind, ParameterSpec};
 use crate::network::shape::Shape;
-
-/// How many elements the columns of one pass may have, if one row does not already have more: 16 MiB.
-const COLUMN_ELEMENTS: usize = 1 << 22;
-
-/// The most elements that the columns of one row may have: 1 GiB.
-const MAX_COLUMN_ELEMENTS: usize = 1 << 28;
 
 /// A convolution: `weight` `[out, in, kernel height, kernel width]` and `bias` `[out]`. Pairs are height and width.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,17 +59,8 @@ impl Conv2d {
         Window { kernel: self.kernel, stride: self.stride, padding: self.padding, dilation: self.dilation }
     }
 
-    /// The geometry over a batch of these dimensions.
-    fn columns(&self, dims: (usize, usize, usize, usize)) -> candle_core::Result<Columns> {
-        let (_, channels, height, width) = dims;
-        let window = self.window();
-        let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
-        Ok(Columns { window, channels, plane: (height, width), outputs })
-    }
-
-    /// The weights as a matrix [out, taps * in], in the order of the columns.
-    fn matrix(&self, weight: &Tensor) -> candle_core::Result<Tensor> {
-        weight.permute((0, 2, 3, 1))?.contiguous()?.flatten_from(1)
+    fn convolution(&self) -> Convolution {
+        Convolution { out: self.out, groups: 1, window: self.window() }
     }
 }
 
@@ -100,12 +81,7 @@ impl Op for Conv2d {
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         self.check()?;
-        let (channels, height, width) = single_image(inputs)?;
-        let (height, width) = self.window().output_plane((height, width))?;
-        if channels.saturating_mul(height * width * self.window().taps()) > MAX_COLUMN_ELEMENTS {
-            return Err(format!("its kernels see more than {MAX_COLUMN_ELEMENTS} numbers of one row together"));
-        }
-        Ok(Shape::image(self.out, height, width))
+        self.convolution().output_shape(single_image(inputs)?)
     }
 
     fn channels(&self, _: &[Shape]) -> ChannelRelation {
@@ -149,144 +125,22 @@ impl Op for Conv2d {
     }
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
-        let images = input.inputs[0];
-        let columns = self.columns(images.dims4()?)?;
-        let matrix = self.matrix(input.parameters[0])?;
-        let mut outputs = Vec::new();
-        for (start, rows) in columns.parts(images.dim(0)?) {
-            let part = images.narrow(0, start, rows)?;
-            let sites = columns.of(&part)?.matmul(&matrix.t()?)?.broadcast_add(input.parameters[1])?;
-            outputs.push(images_of(&sites, rows, columns.outputs)?);
-        }
-        Ok(Forward::plain(Tensor::cat(&outputs, 0)?))
+        let (weight, bias) = (input.parameters[0], input.parameters[1]);
+        Ok(Forward::plain(self.convolution().forward(input.inputs[0], weight, bias)?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
-        let images = input.inputs[0];
-        let columns = self.columns(images.dims4()?)?;
-        let matrix = self.matrix(input.parameters[0])?;
-        let mut by_matrix = matrix.zeros_like()?;
-        let mut by_bias = input.parameters[1].zeros_like()?;
-        let mut by_images = Vec::new();
-        for (start, rows) in columns.parts(images.dim(0)?) {
-            let gradient = sites_of(&input.gradient.narrow(0, start, rows)?)?;
-            let part = columns.of(&images.narrow(0, start, rows)?)?;
-            by_matrix = (by_matrix + gradient.t()?.matmul(&part)?)?;
-            by_bias = (by_bias + column_sums(&gradient)?)?;
-            if input.needed[0] {
-                by_images.push(columns.gathered(&gradient.matmul(&matrix)?, rows)?);
-            }
-        }
-        let [height, width] = self.kernel;
-        let by_weight = by_matrix.reshape((self.out, height, width, columns.channels))?.permute((0, 3, 1, 2))?;
-        let by_input = if input.needed[0] { Some(Tensor::cat(&by_images, 0)?) } else { None };
-        Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight.contiguous()?), Some(by_bias)] })
+        let by = self.convolution().backward(&input, input.parameters[0])?;
+        Ok(Backward { inputs: vec![by.images], parameters: vec![Some(by.weight), Some(by.bias)] })
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
-        let (batch, weight, bias) = (input.inputs[0], input.parameters[0], input.parameters[1]);
-        let plane = batch.shape.plane().expect("a convolution's input is an image: `output_shape` refuses others");
-        let window = self.window();
-        let (height, width) = window.output_plane(plane).expect("the kernel fits: `output_shape` refuses others");
-        let (positions, taps) = (batch.shape.positions(), window.taps());
-        // For every output the taps that lie in the plane, in order, and where: the same for all rows and channels.
-        let inside: Vec<Vec<(usize, usize)>> = grid((height, width))
-            .map(|output| {
-                let at = |tap| window.input_position(tap, output, plane);
-                grid((self.kernel[0], self.kernel[1]))
-                    .map(at)
-                    .enumerate()
-                    .filter_map(|(tap, at)| Some((tap, at?)))
-                    .collect()
-            })
-            .collect();
-        let mut values = Vec::with_capacity(batch.rows * self.out * height * width);
-        for image in batch.values.chunks_exact(batch.shape.elements()) {
-            for (weights, bias) in weight.chunks_exact(batch.shape.channels() * taps).zip(bias) {
-                for output in &inside {
-                    let mut sum = 0.0;
-                    for (channel, kernel) in image.chunks_exact(positions).zip(weights.chunks_exact(taps)) {
-                        for &(tap, at) in output {
-                            sum += channel[at] * kernel[tap];
-                        }
-                    }
-                    values.push(sum + bias);
-                }
-            }
-        }
-        ReferenceBatch { rows: batch.rows, shape: Shape::image(self.out, height, width), values }
+        self.convolution().reference(&input)
     }
 
     fn cost(&self, inputs: &[Shape]) -> Cost {
-        let Ok(output) = self.output_shape(inputs) else { return Cost::default() };
-        let products = (inputs[0].channels() * self.window().taps()) as u64;
-        Cost { flops: output.elements() as u64 * (2 * products + 1) }
+        self.convolution().cost(&inputs[0])
     }
-}
-
-/// The columns of a convolution's input: how they are cut out of images and added up into images again.
-struct Columns {
-    window: Window,
-    channels: usize,
-    plane: (usize, usize),
-    outputs: (usize, usize),
-}
-
-impl Columns {
-    /// The rows of a batch in parts of bounded size: the first of each part and how many. Depends on shapes alone.
-    fn parts(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> {
-        let columns = self.outputs.0 * self.outputs.1 * self.window.taps();
-        let largest = self.channels * columns.max(self.plane.0 * self.plane.1);
-        let step = (COLUMN_ELEMENTS / largest).clamp(1, rows.max(1));
-        (0..rows).step_by(step).map(move |start| (start, step.min(rows - start)))
-    }
-
-    /// [rows, channels, height, width] to [rows * outputs, taps * channels].
-    fn of(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let rows = images.dim(0)?;
-        // One site more than the images have stands for the padding.
-        let zero = Tensor::zeros((1, self.channels), images.dtype(), images.device())?;
-        let sites = Tensor::cat(&[&sites_of(images)?, &zero], 0)?;
-        let columns = sites.index_select(&self.positions(rows, images.device())?, 0)?;
-        columns.reshape((rows * self.outputs.0 * self.outputs.1, self.window.taps() * self.channels))
-    }
-
-    /// The transpose of [`Columns::of`]: every image's site is the sum of what the columns hold of it.
-    fn gathered(&self, columns: &Tensor, rows: usize) -> candle_core::Result<Tensor> {
-        let sites = rows * self.plane.0 * self.plane.1;
-        let by_tap = columns.reshape(((), self.channels))?;
-        let zeros = Tensor::zeros((sites + 1, self.channels), columns.dtype(), columns.device())?;
-        let sums = zeros.index_add(&self.positions(rows, columns.device())?, &by_tap, 0)?;
-        images_of(&sums.narrow(0, 0, sites)?, rows, self.plane)
-    }
-
-    /// For every row, output and tap the site of the images it sees; the site after the last in the padding.
-    fn positions(&self, rows: usize, device: &Device) -> candle_core::Result<Tensor> {
-        let sites = self.plane.0 * self.plane.1;
-        let kernel = (self.window.kernel[0], self.window.kernel[1]);
-        let taps = grid(self.outputs).flat_map(|output| grid(kernel).map(move |tap| (tap, output)));
-        // Below 2^32: `parts` bounds the sites of several rows, and a network's limits those of one.
-        let one: Vec<Option<u32>> =
-            taps.map(|(tap, output)| self.window.input_position(tap, output, self.plane).map(|at| at as u32)).collect();
-        let mut all = Vec::with_capacity(rows * one.len());
-        for row in 0..rows {
-            let start = (row * sites) as u32;
-            all.extend(one.iter().map(|position| position.map_or((rows * sites) as u32, |at| start + at)));
-        }
-        let count = all.len();
-        Tensor::from_vec(all, count, device)
-    }
-}
-
-/// [rows, channels, height, width] to [rows * height * width, channels].
-fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
-    let channels = images.dim(1)?;
-    images.permute((0, 2, 3, 1))?.contiguous()?.reshape(((), channels))
-}
-
-/// The way back from [`sites_of`].
-fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
-    sites.reshape((rows, plane.0, plane.1, sites.dim(1)?))?.permute((0, 3, 1, 2))?.contiguous()
 }
 
 #[cfg(test)]
@@ -294,8 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::network::op::Mode;
-    use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
+    use crate::network::ops::tests::{Trial, images};
 
     prop_compose! {
         fn convolutions()(
@@ -317,21 +170,6 @@ mod tests {
             prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
             Trial::training(op, &[shape], rows, seed).check();
         }
-    }
-
-    #[test]
-    fn a_batch_in_several_parts_is_the_same_as_its_rows_one_by_one() {
-        let op = Conv2d::same(2, [3, 3]);
-        let columns = op.columns((9, 8, 100, 101)).unwrap();
-        let parts: Vec<(usize, usize)> = columns.parts(9).collect();
-        assert_eq!(parts, [(0, 5), (5, 4)]);
-        let values = |count: usize| -> Vec<f64> { (0..count).map(|at| (at * 31 % 101) as f64 / 64.0).collect() };
-        let batch = tensor(&values(9 * 8 * 100 * 101), &[9, 8, 100, 101], Layout::Contiguous);
-        let weight = tensor(&values(2 * 8 * 9), &[2, 8, 3, 3], Layout::Contiguous);
-        let bias = tensor(&[0.5, -0.5], &[2], Layout::Contiguous);
-        let run = |batch: &Tensor| numbers(&forward(&op, &[batch], &[&weight, &bias], Mode::Evaluate).output);
-        let single: Vec<f64> = (0..9).flat_map(|row| run(&batch.narrow(0, row, 1).unwrap())).collect();
-        assert!(run(&batch).iter().zip(&single).all(|(a, b)| (a - b).abs() < 1e-4));
     }
 
     #[test]

@@ -68,6 +68,15 @@ pub(super) fn written<const N: usize>(fields: [(&str, Value); N]) -> Map<String,
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// The document of a pool: its padding only where there is one, as networks without it were stored.
+pub(super) fn pool(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Map<String, Value> {
+    let mut document = written([("kernel", pair(kernel)), ("stride", pair(stride))]);
+    if padding != [0, 0] {
+        document.insert("padding".to_owned(), pair(padding));
+    }
+    document
+}
+
 /// A pair for height and width as documents hold it.
 pub(super) fn pair(value: [usize; 2]) -> Value {
     json!(value)

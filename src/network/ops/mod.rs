@@ -16,18 +16,23 @@ pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
 mod by_channel;
+mod columns;
 pub mod concat;
 pub mod conv2d;
+pub mod depthwise_conv2d;
 mod document;
 pub mod dropout;
+pub mod embedding;
 pub mod flatten;
 pub mod gelu;
 pub mod global_avg_pool;
 pub mod group_norm;
+pub mod grouped_conv2d;
 pub mod layer_norm;
 pub mod leaky_relu;
 pub mod linear;
 pub mod max_pool;
+pub mod maxout;
 pub mod mul;
 pub mod prelu;
 pub mod relu;
@@ -54,15 +59,19 @@ pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result
         "batch_norm" => batch_norm::BatchNorm::read,
         "concat" => concat::Concat::read,
         "conv2d" => conv2d::Conv2d::read,
+        "depthwise_conv2d" => depthwise_conv2d::DepthwiseConv2d::read,
         "dropout" => dropout::Dropout::read,
+        "embedding" => embedding::Embedding::read,
         "flatten" => flatten::Flatten::read,
         "gelu" => gelu::Gelu::read,
         "global_avg_pool" => global_avg_pool::GlobalAvgPool::read,
         "group_norm" => group_norm::GroupNorm::read,
         "layer_norm" => layer_norm::LayerNorm::read,
         "leaky_relu" => leaky_relu::LeakyRelu::read,
+        "grouped_conv2d" => grouped_conv2d::GroupedConv2d::read,
         "linear" => linear::Linear::read,
         "max_pool" => max_pool::MaxPool::read,
+        "maxout" => maxout::Maxout::read,
         "mul" => mul::Mul::read,
         "prelu" => prelu::Prelu::read,
         "relu" => relu::Relu::read,

@@ -50,6 +50,11 @@ impl Trial {
         Self { op: Arc::new(op), inputs, specs, parameters, mode: Mode::Train { seed, step: 3 }, random }
     }
 
+    /// The batches that enter and the parameters, for what a test must know about them.
+    pub(super) fn values(&self) -> (&[ReferenceBatch], &[Vec<f64>]) {
+        (&self.inputs, &self.parameters)
+    }
+
     /// Forward against the reference in both modes, backward against central differences of the reference, and the
     /// document against itself. Contiguous tensors and strided ones.
     pub(super) fn check(mut self) {
@@ -69,12 +74,13 @@ impl Trial {
         let read = from_document(self.op.kind(), &document).unwrap();
         assert_eq!((format!("{read:?}"), read.document()), (format!("{:?}", self.op), document));
         assert!(self.specs.iter().all(|spec| spec.dims.len() == spec.axes.len()));
-        assert_eq!(self.op.with_channels(7).is_some(), self.op.produces_channels());
         let takes = matches!(self.op.channels(&self.shapes()), ChannelRelation::Takes { .. });
         assert_eq!(self.op.with_range(1, 2).is_some(), takes);
-        if let Some(other) = self.op.with_channels(7) {
+        assert_eq!(self.op.with_channels(12).is_some(), self.op.produces_channels());
+        // 12 channels fall into up to 4 groups.
+        if let Some(other) = self.op.with_channels(12) {
             assert_eq!(other.kind(), self.op.kind());
-            let shape = self.op.output_shape(&self.shapes()).map(|shape| shape.with_channels(7));
+            let shape = self.op.output_shape(&self.shapes()).map(|shape| shape.with_channels(12));
             assert_eq!(other.output_shape(&self.shapes()), shape);
         }
     }
@@ -241,10 +247,21 @@ fn read(kind: &str, document: Value) -> Result<Arc<dyn Op>, String> {
 #[test]
 fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
     let conv = json!({"out": 4, "kernel": [3, 3], "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1]});
+    let rest = json!({"kernel": [3, 3], "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1]});
+    let with = |fields: Value| {
+        let mut all = rest.clone();
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        all
+    };
+    let (depthwise, grouped) = (with(json!({"multiplier": 2})), with(json!({"out": 4, "groups": 2})));
     let pool = json!({"kernel": [2, 2], "stride": [2, 2]});
     let good = [
         ("linear", json!({"out": 3})),
         ("conv2d", conv),
+        ("depthwise_conv2d", depthwise),
+        ("grouped_conv2d", grouped),
+        ("maxout", json!({"out": 3, "pieces": 2})),
+        ("embedding", json!({"out": 3})),
         ("batch_norm", json!({"epsilon": 1e-5, "momentum": 0.1})),
         ("dropout", json!({"probability": 0.5})),
         ("max_pool", pool.clone()),
@@ -307,4 +324,7 @@ fn absurd_hyperparameters_are_refused() {
     assert!(read("batch_norm", json!({"epsilon": 0.0, "momentum": 0.1})).is_err());
     assert!(read("batch_norm", json!({"epsilon": 1e-5, "momentum": 1.1})).is_err());
     assert!(read("max_pool", json!({"kernel": [2, 0], "stride": [1, 1]})).is_err());
+    assert!(read("avg_pool", json!({"kernel": [2, 2], "stride": [1, 1], "padding": [0, 2]})).is_err());
+    assert!(read("maxout", json!({"out": 2, "pieces": 0})).is_err());
+    assert!(read("embedding", json!({"out": 0})).is_err());
 }

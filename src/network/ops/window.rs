@@ -15,6 +15,7 @@ const MAX_SIDE: usize = 1024;
 const MAX_TAPPED: usize = 1 << 26;
 
 /// Height and width, of everything.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub(super) kernel: [usize; 2],
     pub(super) stride: [usize; 2],
@@ -23,9 +24,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window without padding or gaps.
-    pub(super) fn plain(kernel: [usize; 2], stride: [usize; 2]) -> Self {
-        Self { kernel, stride, padding: [0, 0], dilation: [1, 1] }
+    /// A window without gaps, as pools have it.
+    pub(super) fn dense(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Self {
+        Self { kernel, stride, padding, dilation: [1, 1] }
     }
 
     /// Says what is wrong with sizes that make no window.
@@ -76,18 +77,31 @@ impl Window {
         Some(at(0, tap.0, output.0, plane.0)? * plane.1 + at(1, tap.1, output.1, plane.1)?)
     }
 
-    /// For every tap the input positions of all outputs. For windows without padding that fit the plane.
-    pub(super) fn positions_by_tap(&self, plane: (usize, usize), device: &Device) -> candle_core::Result<Vec<Tensor>> {
+    /// For every tap the input positions of all outputs; `outside` says for an output what stands for its padding. For
+    /// windows that fit the plane.
+    pub(super) fn positions_by_tap(
+        &self,
+        plane: (usize, usize),
+        outside: impl Fn((usize, usize)) -> usize,
+        device: &Device,
+    ) -> candle_core::Result<Vec<Tensor>> {
         let outputs = self.output_plane(plane).map_err(candle_core::Error::msg)?;
         let taps = grid((self.kernel[0], self.kernel[1]));
         taps.map(|tap| {
-            let positions = grid(outputs).filter_map(|output| self.input_position(tap, output, plane));
-            Tensor::from_iter(positions.map(|position| position as u32), device)
+            let position = |output| self.input_position(tap, output, plane).unwrap_or_else(|| outside(output));
+            Tensor::from_iter(grid(outputs).map(|output| position(output) as u32), device)
         })
         .collect()
     }
 
-    /// A pool in f64: every window's values, in order of taps, become one number. For windows that fit the plane.
+    /// The input positions of an output's taps, in order, without those in the padding. For a window without gaps there
+    /// is at least one: [`Window::check`] wants the padding smaller than the kernel.
+    pub(super) fn inside(&self, output: (usize, usize), plane: (usize, usize)) -> impl Iterator<Item = usize> {
+        grid((self.kernel[0], self.kernel[1])).filter_map(move |tap| self.input_position(tap, output, plane))
+    }
+
+    /// A pool in f64: every window's values inside the plane, in order of taps, become one number. For windows that fit
+    /// the plane.
     pub(super) fn pool(&self, batch: &ReferenceBatch, pooled: impl Fn(&[f64]) -> f64) -> ReferenceBatch {
         let plane = batch.shape.plane().expect("a pool's input is an image: `output_shape` refuses others");
         let (height, width) = self.output_plane(plane).expect("the window fits: `output_shape` refuses others");
@@ -95,10 +109,8 @@ impl Window {
         let mut tapped = Vec::with_capacity(self.taps());
         for image in batch.values.chunks_exact(plane.0 * plane.1) {
             for output in grid((height, width)) {
-                let positions =
-                    grid((self.kernel[0], self.kernel[1])).filter_map(|tap| self.input_position(tap, output, plane));
                 tapped.clear();
-                tapped.extend(positions.map(|position| image[position]));
+                tapped.extend(self.inside(output, plane).map(|position| image[position]));
                 values.push(pooled(&tapped));
             }
         }

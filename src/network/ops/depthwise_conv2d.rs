@@ -1,0 +1,205 @@
+//! Depthwise Conv2d: every channel has kernels of its own and sees itself alone; a multiplier makes several of each.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde_json::{Map, Value, json};
+
+use super::columns::Convolution;
+use super::document::{Fields, pair, written};
+use super::single_image;
+use super::window::Window;
+use crate::network::channels::ChannelRelation;
+use crate::network::error::NetworkError;
+use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
+use crate::network::parameter::{AxisRole, Initial, ParameterKind, ParameterSpec};
+use crate::network::shape::Shape;
+
+/// The largest multiplier.
+const MAX_MULTIPLIER: usize = 1024;
+
+/// A depthwise convolution: output channel `c * multiplier + m` is made of input channel `c` alone. `weight`
+/// `[in * multiplier, kernel height, kernel width]` and `bias` `[in * multiplier]`. Pairs are height and width.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DepthwiseConv2d {
+    /// How many output channels each input channel makes.
+    pub multiplier: usize,
+    /// The size of the kernels.
+    pub kernel: [usize; 2],
+    /// From one output to the next.
+    pub stride: [usize; 2],
+    /// Zeros on each side.
+    pub padding: [usize; 2],
+    /// From one tap of a kernel to the next.
+    pub dilation: [usize; 2],
+}
+
+impl DepthwiseConv2d {
+    /// One output channel for every input channel, stride 1 and as much padding as keeps the plane's size. `kernel` is odd
+    /// in both directions.
+    pub fn same(kernel: [usize; 2]) -> Self {
+        Self { multiplier: 1, kernel, stride: [1, 1], padding: [kernel[0] / 2, kernel[1] / 2], dilation: [1, 1] }
+    }
+
+    pub(super) fn read(document: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
+        let fields = Fields::exactly(document, &["multiplier", "kernel", "stride", "padding", "dilation"])?;
+        let op = Self {
+            multiplier: fields.size("multiplier")?,
+            kernel: fields.pair("kernel")?,
+            stride: fields.pair("stride")?,
+            padding: fields.pair("padding")?,
+            dilation: fields.pair("dilation")?,
+        };
+        op.check()?;
+        Ok(Arc::new(op))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !(1..=MAX_MULTIPLIER).contains(&self.multiplier) {
+            return Err(format!("`multiplier` is from 1 to {MAX_MULTIPLIER}"));
+        }
+        self.window().check()
+    }
+
+    fn window(&self) -> Window {
+        Window { kernel: self.kernel, stride: self.stride, padding: self.padding, dilation: self.dilation }
+    }
+
+    /// Every channel is a group.
+    fn convolution(&self, channels: usize) -> Convolution {
+        Convolution { out: channels * self.multiplier, groups: channels, window: self.window() }
+    }
+
+    /// The weight with an axis for the one channel that a kernel sees.
+    fn kernels(weight: &Tensor) -> candle_core::Result<Tensor> {
+        weight.unsqueeze(1)
+    }
+}
+
+impl Op for DepthwiseConv2d {
+    fn kind(&self) -> &'static str {
+        "depthwise_conv2d"
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        written([
+            ("multiplier", json!(self.multiplier)),
+            ("kernel", pair(self.kernel)),
+            ("stride", pair(self.stride)),
+            ("padding", pair(self.padding)),
+            ("dilation", pair(self.dilation)),
+        ])
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        self.check()?;
+        let image = single_image(inputs)?;
+        self.convolution(image.0).output_shape(image)
+    }
+
+    fn channels(&self, _: &[Shape]) -> ChannelRelation {
+        match self.multiplier {
+            1 => ChannelRelation::Carries,
+            block => ChannelRelation::Expands { block },
+        }
+    }
+
+    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
+        let out = inputs[0].channels() * self.multiplier;
+        vec![
+            ParameterSpec {
+                name: "weight",
+                dims: vec![out, self.kernel[0], self.kernel[1]],
+                axes: vec![AxisRole::Out, AxisRole::Neither, AxisRole::Neither],
+                kind: ParameterKind::Trained,
+                initial: Initial::HeNormal { fan_in: self.window().taps() },
+            },
+            ParameterSpec {
+                name: "bias",
+                dims: vec![out],
+                axes: vec![AxisRole::Out],
+                kind: ParameterKind::Trained,
+                initial: Initial::Constant(0.0),
+            },
+        ]
+    }
+
+    fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
+        let (images, kernels) = (input.inputs[0], Self::kernels(input.parameters[0])?);
+        let convolution = self.convolution(images.dim(1)?);
+        Ok(Forward::plain(convolution.forward(images, &kernels, input.parameters[1])?))
+    }
+
+    fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
+        let convolution = self.convolution(input.inputs[0].dim(1)?);
+        let by = convolution.backward(&input, &Self::kernels(input.parameters[0])?)?;
+        Ok(Backward { inputs: vec![by.images], parameters: vec![Some(by.weight.squeeze(1)?), Some(by.bias)] })
+    }
+
+    fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
+        self.convolution(input.inputs[0].shape.channels()).reference(&input)
+    }
+
+    fn cost(&self, inputs: &[Shape]) -> Cost {
+        self.convolution(inputs[0].channels()).cost(&inputs[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::op::Mode;
+    use crate::network::ops::tests::{Layout, Trial, forward, images, numbers, tensor};
+
+    prop_compose! {
+        fn convolutions()(
+            multiplier in 1usize..4,
+            kernel in prop::array::uniform2(1usize..4),
+            stride in prop::array::uniform2(1usize..3),
+            padding in prop::array::uniform2(0usize..3),
+            dilation in prop::array::uniform2(1usize..3),
+        ) -> DepthwiseConv2d {
+            let most = |axis: usize| (kernel[axis] - 1) * dilation[axis];
+            let padding = [padding[0].min(most(0)), padding[1].min(most(1))];
+            DepthwiseConv2d { multiplier, kernel, stride, padding, dilation }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in images(), op in convolutions(), seed: u64) {
+            prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
+            Trial::training(op, &[shape], rows, seed).check();
+        }
+    }
+
+    #[test]
+    fn a_channel_makes_a_block_of_its_own_and_sees_no_other() {
+        let op = DepthwiseConv2d { multiplier: 2, ..DepthwiseConv2d::same([1, 1]) };
+        let image = tensor(&[1.0, 10.0], &[1, 2, 1, 1], Layout::Contiguous);
+        let weight = tensor(&[2.0, 3.0, 4.0, 5.0], &[4, 1, 1], Layout::Contiguous);
+        let bias = tensor(&[0.5, 0.0, 0.0, 0.25], &[4], Layout::Contiguous);
+        let output = forward(&op, &[&image], &[&weight, &bias], Mode::Evaluate).output;
+        assert_eq!(numbers(&output), [2.5, 3.0, 40.0, 50.25]);
+        assert_eq!(op.channels(&[Shape::image(2, 1, 1)]), ChannelRelation::Expands { block: 2 });
+        assert_eq!(DepthwiseConv2d::same([3, 3]).channels(&[Shape::image(2, 1, 1)]), ChannelRelation::Carries);
+    }
+
+    #[test]
+    fn multipliers_out_of_range_and_flat_rows_are_refused() {
+        let op = |multiplier| DepthwiseConv2d { multiplier, ..DepthwiseConv2d::same([3, 3]) };
+        assert_eq!(op(2).output_shape(&[Shape::image(3, 4, 5)]), Ok(Shape::image(6, 4, 5)));
+        assert!(op(2).output_shape(&[Shape::flat(3)]).is_err());
+        for multiplier in [0, 1025, usize::MAX] {
+            assert!(op(multiplier).output_shape(&[Shape::image(3, 4, 5)]).unwrap_err().contains("multiplier"));
+        }
+    }
+
+    #[test]
+    fn the_cost_counts_the_taps_of_one_channel_alone() {
+        let op = DepthwiseConv2d { multiplier: 2, ..DepthwiseConv2d::same([3, 3]) };
+        assert_eq!(op.cost(&[Shape::image(3, 5, 4)]).flops, 6 * 20 * (2 * 9 + 1));
+    }
+}

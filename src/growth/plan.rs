@@ -9,6 +9,7 @@ use crate::network::{Network, NodeId, ParameterKind, Shape};
 use super::refusal::Refusal;
 use super::request::GrowthRequest;
 use super::step::Step;
+use super::stored_plan::StoredPlan;
 use super::{classes, deeper, inputs, wider};
 
 /// The kinds of growth, as metrics and journal name them.
@@ -68,13 +69,16 @@ pub struct TouchedNode {
     /// Trained parameters in the student.
     pub parameters_after: u64,
     /// Floating-point operations of one row in the teacher; 0 for a new node.
+    #[serde(default)]
     pub flops_before: u64,
     /// Floating-point operations of one row in the student.
+    #[serde(default)]
     pub flops_after: u64,
 }
 
 /// What a growth would do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredPlan")]
 pub struct Plan {
     /// What was asked for.
     pub request: GrowthRequest,

@@ -98,6 +98,31 @@ impl Random {
     }
 }
 
+/// Random numbers by index: any of them at once, in any order, on any thread. For numbers by the million, where no one
+/// depends on the one before.
+#[derive(Debug, Clone, Copy)]
+pub struct Indexed {
+    key: u32,
+}
+
+impl Indexed {
+    /// The numbers of this key.
+    pub fn keyed(seed: u64, purpose: Purpose, step: u64, node: &str) -> Self {
+        Self { key: Random::keyed(seed, purpose, step, node).bits() as u32 }
+    }
+
+    /// Number `index`: uniform in [0, 1), 24 bits. The finaliser of MurmurHash3 (Appleby 2011) over the key and a Weyl
+    /// sequence: good enough for shares and cheap enough for every weight of a network.
+    pub fn uniform(&self, index: u32) -> f32 {
+        const STEP: f32 = 1.0 / (1u32 << 24) as f32;
+        let mut bits = index.wrapping_mul(0x9e37_79b9).wrapping_add(self.key);
+        bits = (bits ^ (bits >> 16)).wrapping_mul(0x85eb_ca6b);
+        bits = (bits ^ (bits >> 13)).wrapping_mul(0xc2b2_ae35);
+        // A signed conversion is one instruction for many numbers at a time; 24 bits are never negative.
+        ((bits ^ (bits >> 16)) >> 8) as i32 as f32 * STEP
+    }
+}
+
 /// The natural logarithm of a positive normal number, from sums, products and quotients alone: the system's own differs
 /// in its last bit from machine to machine.
 fn logarithm(x: f64) -> f64 {

@@ -13,8 +13,7 @@ use crate::network::reference::{self, ReferenceParameters};
 use crate::network::{Mode, Network, Parameters, execute};
 
 use super::apply::GrowthError;
-use super::plan::{GrowthOp, Plan};
-use super::request::{DeeperKind, GrowthRequest, Split};
+use super::plan::{GrowthOp, Plan, Preserves};
 
 /// The rows on which teacher and student are compared: real rows as the encoder gives them, and a seed for random ones.
 #[derive(Debug, Clone)]
@@ -23,6 +22,13 @@ pub struct Probe {
     pub rows: Vec<Vec<f32>>,
     /// The seed of the random rows (standard normal): up to 64, a quarter as many as real ones may be used.
     pub seed: u64,
+}
+
+impl Probe {
+    /// Its rows and the random ones behind them, as many as a network of this cost is compared on.
+    pub(super) fn real_and_random(&self, network: &Network) -> Result<Vec<Vec<f32>>, GrowthError> {
+        Ok(ProbeRows::new(network, network, self)?.teacher)
+    }
 }
 
 /// What was measured.
@@ -36,7 +42,8 @@ pub struct Certificate {
     pub max_abs_diff: f64,
     /// The same, divided by max(1, largest absolute logit of the teacher).
     pub max_rel_diff: f64,
-    /// The limit that decided: 0 where only zeros were added.
+    /// The limit that decided: 0 where only zeros were added. A baseline, which promises nothing, is held against that
+    /// of a growth that copies.
     pub limit: f64,
     /// The same figures of the f32 path as served.
     pub served_max_abs_diff: f64,
@@ -44,8 +51,11 @@ pub struct Certificate {
     pub served_max_rel_diff: f64,
     /// The limit for the f32 path.
     pub served_limit: f64,
-    /// In training mode, where the growth is exact there.
+    /// In training mode, where nothing is drawn at random there or no mask of dropout is touched.
     pub train_max_rel_diff: Option<f64>,
+    /// The limit for training mode; `None` where the growth is exact in evaluation only, as with a new BatchNorm.
+    #[serde(default)]
+    pub train_limit: Option<f64>,
     /// Whether every figure stays within its limit.
     pub preserved: bool,
 }
@@ -74,16 +84,17 @@ pub fn certify(
     let served = compare(&old_served, &student, &rows, Path::Served)?;
     let rows_training = rows.training();
     let old_training = teacher.logits(&rows_training.teacher, Path::Training)?;
-    let measured = exact_in_training(plan.op) || steady(&teacher, &rows_training, &old_training)?;
+    let measured = keeps_masks(plan) || steady(&teacher, &rows_training, &old_training)?;
     let training = match measured {
         true => Some(compare(&old_training, &student, &rows_training, Path::Training)?.relative),
         false => None,
     };
-    let limit = limit(plan);
+    let limit = limit(plan.preserves);
+    let train_limit = if plan.preserves == Preserves::Evaluation { None } else { training.map(|_| limit) };
     let own = difference(&old, &old_served).relative;
     let served_limit = limit.max(PRECISION).max((SERVED_FACTOR * own).min(f64::MAX));
-    let preserved =
-        exact.relative <= limit && served.relative <= served_limit && training.is_none_or(|relative| relative <= limit);
+    let trained = training.zip(train_limit).is_none_or(|(relative, limit)| relative <= limit);
+    let preserved = exact.relative <= limit && served.relative <= served_limit && trained;
     Ok(Certificate {
         rows: rows.real,
         random_rows: rows.teacher.len() - rows.real,
@@ -94,6 +105,7 @@ pub fn certify(
         served_max_rel_diff: served.relative,
         served_limit,
         train_max_rel_diff: training,
+        train_limit,
         preserved,
     })
 }
@@ -117,13 +129,12 @@ const PRECISION: f64 = 1e-5;
 const SERVED_FACTOR: f64 = 8.0;
 
 /// The limit in f64.
-fn limit(plan: &Plan) -> f64 {
-    let only_zeros = match &plan.request {
-        GrowthRequest::Wider(wider) => wider.split == Split::Fresh,
-        GrowthRequest::Deeper(deeper) => deeper.kind == DeeperKind::Residual,
-        GrowthRequest::Inputs { .. } | GrowthRequest::Classes { .. } => true,
-    };
-    plan.approximate.unwrap_or(if only_zeros { 0.0 } else { PRECISION })
+fn limit(preserves: Preserves) -> f64 {
+    match preserves {
+        Preserves::Bits => 0.0,
+        Preserves::Function | Preserves::Evaluation | Preserves::Nothing => PRECISION,
+        Preserves::Approximately { tolerance } => tolerance,
+    }
 }
 
 /// A network with its parameters in both precisions.
@@ -257,10 +268,12 @@ fn difference(old: &[f64], new: &[f64]) -> Difference {
     Difference { absolute, relative }
 }
 
-/// Growths that leave every mask of dropout as it is, because no node behind which one stands changes its shape.
-fn exact_in_training(op: GrowthOp) -> bool {
-    match op {
-        GrowthOp::Deeper | GrowthOp::Classes => true,
+/// Growths that leave every mask of dropout as it is, because no node behind which one stands changes its shape: new
+/// layers as wide as the old ones, and classes.
+fn keeps_masks(plan: &Plan) -> bool {
+    match plan.op {
+        GrowthOp::Deeper => plan.steps.len() == 1,
+        GrowthOp::Classes => true,
         GrowthOp::Wider | GrowthOp::Inputs => false,
     }
 }

@@ -5,8 +5,9 @@ use crate::network::{AxisRole, Network, ParameterKind, ParameterSpec};
 
 use super::inference::Channels;
 use super::pieces::Fixture;
-use super::plan::{Added, Design, UnitGrowth};
+use super::plan::{Design, Preserves};
 use super::refusal::Refusal;
+use super::step::{Added, NewRows, Step, UnitGrowth};
 use super::student::{self, Sizes, refuse};
 
 /// What the growth would do, or why not. `log_sum_exp` is the smallest one of the old logits over the probe rows.
@@ -39,8 +40,9 @@ pub(super) fn design(network: &Network, add: usize, epsilon: f64, log_sum_exp: f
     let sizes = Sizes::from([(segment.piece, size.ok_or_else(too_many)?)]);
     let student = student::student(network, &channels, &sizes)?;
     let grow = |piece, _| UnitGrowth { units: channels.pieces.units(piece), added: Added::New(add) };
-    let (growths, layouts) = student::growths(network, &channels, &sizes, grow);
-    Ok(Design { student, growths, layouts, fills: Default::default(), approximate: None })
+    let new_rows = NewRows::Biased(bias(add, epsilon, log_sum_exp) as f32);
+    let step = Step { new_rows, ..student::step(network, &channels, &sizes, student, grow) };
+    Ok(Design { steps: vec![step], preserves: Preserves::Bits })
 }
 
 /// The bias of each of `add` new classes: ln ε + `log_sum_exp` − ln `add`.

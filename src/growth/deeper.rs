@@ -7,179 +7,164 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::network::ops::add::Add;
-use crate::network::ops::conv2d::Conv2d;
-use crate::network::ops::linear::Linear;
-use crate::network::ops::relu::Relu;
-use crate::network::{ChannelRelation, FixedSet, Network, Node, NodeId, Op, ParameterId, Shape};
+use crate::network::ops::batch_norm::BatchNorm;
+use crate::network::{FixedSet, Network, Node, NodeId, Op, ParameterId};
 
-use super::nonnegative::Nonnegative;
-use super::plan::{Design, Fill};
+use super::plan::{Design, Preserves};
 use super::refusal::Refusal;
-use super::request::{Deeper, DeeperKind, Nodes};
+use super::request::{Deeper, DeeperKind, Extent, NewNorm, Nodes, Split, Wider};
+use super::site::{self, Site, plain_layer};
+use super::step::{Fill, Statistic, Step};
 use super::student::{refuse, refused};
-
-/// The kernel of a new convolution: odd, so that it has a middle.
-const KERNEL: [usize; 2] = [3, 3];
+use super::wider;
 
 /// What the deepening would do, or why not.
-pub(super) fn design(network: &Network, deeper: &Deeper) -> Result<Design, Refusal> {
-    let sites = match &deeper.after {
-        Nodes::All => all_sites(network, deeper.kind)?,
-        Nodes::These(ids) => these_sites(network, deeper.kind, ids)?,
-    };
-    let mut nodes = network.nodes().to_vec();
-    let mut fills = Vec::new();
+pub(super) fn design(network: &Network, deeper: &Deeper, seed: u64) -> Result<Design, Refusal> {
+    let sites = site::find(network, &deeper.after, deeper.kind)?;
+    let mut inserting = Inserting { network, deeper, nodes: network.nodes().to_vec(), fills: BTreeMap::new() };
+    let mut layers = Vec::with_capacity(sites.len());
     for site in &sites {
-        insert(&mut nodes, &mut fills, network, site, deeper.kind);
+        layers.push(inserting.insert(site)?);
     }
-    let student = Network::new(network.input().clone(), nodes).map_err(refused)?;
-    let fills = fills
-        .iter()
-        .flat_map(|(id, fill)| {
-            let specs = student.node_parameters(id).iter();
-            specs.map(move |spec| (ParameterId::new(id, spec.name), *fill))
-        })
-        .collect();
-    Ok(Design { student, growths: Vec::new(), layouts: BTreeMap::new(), fills, approximate: None })
+    let student = Network::new(network.input().clone(), inserting.nodes).map_err(refused)?;
+    let mut fills = BTreeMap::new();
+    for (id, fill) in &inserting.fills {
+        let specs = student.node_parameters(id).iter();
+        fills.extend(specs.map(|spec| (ParameterId::new(id, spec.name), fill.of(spec.name))));
+    }
+    let mut steps = vec![Step::inserting(student, fills)];
+    if let (Some(extent), DeeperKind::Identity | DeeperKind::Random) = (deeper.width, deeper.kind) {
+        let split = if deeper.kind == DeeperKind::Random { Split::RandomPad } else { Split::Replicate };
+        let request = Wider { nodes: Nodes::These(layers), extent, split };
+        steps.extend(wider::design(&steps[0].student, &request, seed)?.steps);
+    }
+    let preserves = match (deeper.kind, deeper.norm) {
+        (DeeperKind::Residual, _) => Preserves::Bits,
+        (DeeperKind::Identity, NewNorm::None) => Preserves::Function,
+        (DeeperKind::Identity, NewNorm::Batch) => Preserves::Evaluation,
+        (DeeperKind::Random, _) => Preserves::Nothing,
+    };
+    Ok(Design { steps, preserves })
 }
 
-/// Where a new layer goes.
-#[derive(Debug)]
-struct Site {
-    /// The node that was named: the new ones are called after it.
-    named: NodeId,
-    /// The node directly behind which it goes.
-    behind: NodeId,
-    /// The activation of the new layer.
-    activation: Arc<dyn Op>,
+/// What the parameters of a new node are filled with.
+enum NodeFill {
+    Every(Fill),
+    /// A BatchNorm that undoes itself on what this node gives.
+    Undoing {
+        node: NodeId,
+        epsilon: f64,
+    },
 }
 
-/// Behind every hidden layer that can take one, each place once.
-fn all_sites(network: &Network, kind: DeeperKind) -> Result<Vec<Site>, Refusal> {
-    let mut sites: Vec<Site> = Vec::new();
-    let mut first = None;
-    for node in network.nodes().iter().filter(|node| node.op.produces_channels()) {
-        match site(network, node, kind) {
-            Ok(site) if sites.iter().any(|other| other.behind == site.behind) => {}
-            Ok(site) => sites.push(site),
-            Err(refusal) => {
-                first.get_or_insert(refusal);
+impl NodeFill {
+    fn of(&self, parameter: &str) -> Fill {
+        match self {
+            Self::Every(fill) => fill.clone(),
+            Self::Undoing { node, epsilon } => {
+                let statistic = match parameter {
+                    "scale" => Statistic::Deviation { epsilon: *epsilon },
+                    "running_variance" => Statistic::Variance,
+                    _ => Statistic::Mean,
+                };
+                Fill::Measured { node: node.clone(), statistic }
             }
         }
     }
-    if sites.is_empty() {
-        let none = Refusal::Request { reason: "the network has no layer behind which another could stand".into() };
-        return Err(first.unwrap_or(none));
-    }
-    Ok(sites)
 }
 
-fn these_sites(network: &Network, kind: DeeperKind, ids: &[NodeId]) -> Result<Vec<Site>, Refusal> {
-    if ids.is_empty() {
-        return Err(Refusal::Request { reason: "a deepening names at least one node".into() });
-    }
-    let mut sites: Vec<Site> = Vec::new();
-    for id in ids {
-        if id.is_input() {
-            return Err(refuse(id, "it is the network's input; a new layer stands behind a hidden node".into()));
-        }
-        let Some(node) = network.node(id) else {
-            let hidden = |node: &&Node| node.op.produces_channels() && node.id != network.output().id;
-            let known = network.nodes().iter().filter(hidden).map(|node| node.id.clone()).collect();
-            return Err(Refusal::UnknownNode { node: id.to_string(), known });
-        };
-        let site = site(network, node, kind)?;
-        if !sites.iter().any(|other| other.behind == site.behind) {
-            sites.push(site);
-        }
-    }
-    Ok(sites)
+/// The graph as far as new layers stand in it.
+struct Inserting<'a> {
+    network: &'a Network,
+    deeper: &'a Deeper,
+    nodes: Vec<Node>,
+    fills: BTreeMap<NodeId, NodeFill>,
 }
 
-/// The place of a new layer after `named`, or why there is none.
-fn site(network: &Network, named: &Node, kind: DeeperKind) -> Result<Site, Refusal> {
-    let behind = if named.op.produces_channels() { follow(network, named) } else { named };
-    if behind.id == network.output().id {
-        return Err(refuse(&named.id, "its values are the network's outputs; no layer can stand behind them".into()));
-    }
-    let own = (behind.op.fixes() != FixedSet::Nothing).then(|| behind.op.clone());
-    let activation = match (own, kind) {
-        (Some(activation), _) => activation,
-        (None, DeeperKind::Residual) => Arc::new(Relu),
-        (None, DeeperKind::Identity) if Nonnegative::analyse(network).holds(network, &behind.id) => Arc::new(Relu),
-        (None, DeeperKind::Identity) => {
-            let reason = format!(
-                "its values at {} may be negative, and the activation behind an identity layer would change those; \
-                 `residual` can stand there",
-                behind.id
-            );
-            return Err(refuse(&named.id, reason));
+impl Inserting<'_> {
+    /// Puts a layer at its site; the id of the layer.
+    fn insert(&mut self, site: &Site) -> Result<NodeId, Refusal> {
+        let name = free_name(&self.nodes, &site.named);
+        let part = |suffix: &str| parse(&format!("{name}{suffix}"));
+        let shape = self.network.shape(&site.behind).expect("the site was found in this network").clone();
+        let mut chain = Chain { end: site.behind.clone(), nodes: Vec::new() };
+        let mut layer = site.layer.clone();
+        if let (DeeperKind::Residual, Some(extent)) = (self.deeper.kind, self.deeper.width) {
+            let width = branch_width(&site.named, shape.channels(), extent)?;
+            layer = layer.with_channels(width).unwrap_or(layer);
         }
-    };
-    Ok(Site { named: named.id.clone(), behind: behind.id.clone(), activation })
+        chain.add(part(""), layer);
+        self.fill(part(""), self.weights());
+        if self.deeper.norm == NewNorm::Batch {
+            let norm = BatchNorm::default();
+            let fill = match self.deeper.kind {
+                DeeperKind::Identity => NodeFill::Undoing { node: site.behind.clone(), epsilon: norm.epsilon },
+                DeeperKind::Residual | DeeperKind::Random => NodeFill::Every(Fill::Initial),
+            };
+            chain.add(part("_norm"), Arc::new(norm));
+            self.fill(part("_norm"), fill);
+        }
+        if let Some(activation) = &site.activation {
+            let id = part(&format!("_{}", activation.kind()));
+            let bends = activation.fixes() == FixedSet::Everything && self.deeper.kind == DeeperKind::Identity;
+            self.fill(id.clone(), NodeFill::Every(if bends { Fill::One } else { Fill::Initial }));
+            chain.add(id, activation.clone());
+        }
+        if self.deeper.kind == DeeperKind::Residual {
+            chain.add(part("_out"), plain_layer(&shape));
+            self.fill(part("_out"), NodeFill::Every(Fill::Zero));
+            let inputs = vec![site.behind.clone(), chain.end.clone()];
+            chain.nodes.push(Node::new(part("_add"), Arc::new(Add), inputs));
+            chain.end = part("_add");
+        }
+        self.put(chain, &site.behind);
+        Ok(part(""))
+    }
+
+    /// What the weights of a new layer begin with.
+    fn weights(&self) -> NodeFill {
+        NodeFill::Every(match self.deeper.kind {
+            DeeperKind::Identity => Fill::Identity,
+            DeeperKind::Residual | DeeperKind::Random => Fill::Initial,
+        })
+    }
+
+    fn fill(&mut self, id: NodeId, fill: NodeFill) {
+        self.fills.insert(id, fill);
+    }
+
+    /// Everything that took the values of `behind` takes those at the end of the chain.
+    fn put(&mut self, chain: Chain, behind: &NodeId) {
+        let position = self.nodes.iter().position(|node| node.id == *behind);
+        let position = position.expect("the site was found in this network");
+        for node in &mut self.nodes[position + 1..] {
+            for input in node.inputs.iter_mut().filter(|input| *input == behind) {
+                input.clone_from(&chain.end);
+            }
+        }
+        self.nodes.splice(position + 1..position + 1, chain.nodes);
+    }
 }
 
-/// From a producer along its only consumers, as long as these keep its channels (norms, dropout, pooling, a residual
-/// sum), up to its activation. Without one: the last such node.
-fn follow<'a>(network: &'a Network, producer: &'a Node) -> &'a Node {
-    let mut at = producer;
-    while at.op.fixes() == FixedSet::Nothing {
-        let [(next, _)] = network.consumers(&at.id)[..] else {
-            break;
-        };
-        let keeps = match next.op.channels(&network.input_shapes(next)) {
-            ChannelRelation::Carries | ChannelRelation::CarriesAcross { .. } | ChannelRelation::Unifies => true,
-            ChannelRelation::Produces { .. }
-            | ChannelRelation::ProducesInGroups { .. }
-            | ChannelRelation::Concatenates
-            | ChannelRelation::Takes { .. }
-            | ChannelRelation::Expands { .. }
-            | ChannelRelation::Fixed => false,
-        };
-        if !keeps {
-            break;
-        }
-        at = next;
-    }
-    at
+/// New nodes, each behind the one before.
+struct Chain {
+    end: NodeId,
+    nodes: Vec<Node>,
 }
 
-fn insert(nodes: &mut Vec<Node>, fills: &mut Vec<(NodeId, Fill)>, network: &Network, site: &Site, kind: DeeperKind) {
-    let shape = network.shape(&site.behind).expect("the site was found in this network");
-    let name = free_name(nodes, &site.named);
-    let part = |suffix: &str| parse(&format!("{name}{suffix}"));
-    let layer = || Node { id: part(""), op: layer_like(shape), inputs: vec![site.behind.clone()] };
-    let active = part(&format!("_{}", site.activation.kind()));
-    let activation = Node { id: active.clone(), op: site.activation.clone(), inputs: vec![part("")] };
-    let new = match kind {
-        DeeperKind::Identity => {
-            fills.push((part(""), Fill::Identity));
-            vec![layer(), activation]
-        }
-        DeeperKind::Residual => {
-            fills.push((part(""), Fill::Initial));
-            fills.push((part("_out"), Fill::Zero));
-            let last = Node { id: part("_out"), op: layer_like(shape), inputs: vec![active] };
-            let sum = Node { id: part("_add"), op: Arc::new(Add), inputs: vec![site.behind.clone(), part("_out")] };
-            vec![layer(), activation, last, sum]
-        }
-    };
-    let position = nodes.iter().position(|node| node.id == site.behind).expect("the site was found in this network");
-    let end = new.last().expect("there is at least the layer").id.clone();
-    for node in &mut nodes[position + 1..] {
-        for input in node.inputs.iter_mut().filter(|input| **input == site.behind) {
-            input.clone_from(&end);
-        }
+impl Chain {
+    fn add(&mut self, id: NodeId, op: Arc<dyn Op>) {
+        self.nodes.push(Node::new(id.clone(), op, vec![std::mem::replace(&mut self.end, id)]));
     }
-    nodes.splice(position + 1..position + 1, new);
 }
 
-/// A layer that keeps the shape.
-fn layer_like(shape: &Shape) -> Arc<dyn Op> {
-    match shape.plane() {
-        None => Arc::new(Linear { out: shape.channels() }),
-        Some(_) => Arc::new(Conv2d::same(shape.channels(), KERNEL)),
+/// How wide the branch of a residual is made.
+fn branch_width(named: &NodeId, channels: usize, extent: Extent) -> Result<usize, Refusal> {
+    let width = wider::extended(channels, extent)?;
+    if width <= channels {
+        return Err(refuse(named, format!("a layer behind it has {channels} channels by itself; `width` is for more")));
     }
+    Ok(width)
 }
 
 /// `hidden1_deeper1` after `hidden1`, then `hidden1_deeper2` after either: no node and no part of one is called so.

@@ -5,58 +5,65 @@ use crate::network::initialize::draw;
 use crate::network::parameter::Initial;
 use crate::network::{AxisRole, ParameterId, ParameterSpec};
 
-use super::classes;
-use super::plan::{Fill, Plan};
-use super::request::GrowthRequest;
+use super::apply::GrowthError;
+use super::step::{Fill, NewRows};
 
 /// The values of a new node's parameter, row-major.
-pub(super) fn new_parameter(fill: Fill, id: &ParameterId, spec: &ParameterSpec, seed: u64) -> Vec<f32> {
+pub(super) fn new_parameter(
+    fill: &Fill,
+    id: &ParameterId,
+    spec: &ParameterSpec,
+    seed: u64,
+) -> Result<Vec<f32>, GrowthError> {
     match fill {
-        Fill::Initial => draw(id, spec, seed),
-        Fill::Zero => vec![0.0; spec.dims.iter().product()],
-        Fill::Identity => identity(spec),
+        Fill::Initial => Ok(draw(id, spec, seed)),
+        Fill::Zero => Ok(vec![0.0; spec.elements()]),
+        Fill::One => Ok(vec![1.0; spec.elements()]),
+        Fill::Identity => Ok(identity(spec)),
+        Fill::Measured { .. } => Err(GrowthError::NotMeasured),
+        Fill::Values(values) if values.len() == spec.elements() => Ok(values.clone()),
+        Fill::Values(_) => Err(GrowthError::Mismatch(format!("it has other numbers than {id} needs"))),
     }
 }
 
 /// 1 where output and input channel are the same and a kernel is at its middle, in every piece; a bias is 0 everywhere.
 fn identity(spec: &ParameterSpec) -> Vec<f32> {
-    let count = spec.dims.iter().product();
-    if spec.consumes().is_none() {
-        return vec![0.0; count];
-    }
-    let one = |element: usize| {
-        let (mut rest, mut channels) = (element, Vec::with_capacity(2));
-        for (role, &size) in spec.axes.iter().zip(&spec.dims).rev() {
-            let index = rest % size;
-            rest /= size;
-            match role {
-                AxisRole::Neither if index != size / 2 => return false,
-                AxisRole::Neither | AxisRole::Piece => {}
-                AxisRole::Out | AxisRole::In { .. } | AxisRole::InGroup { .. } => channels.push(index),
-            }
-        }
-        channels.windows(2).all(|two| two[0] == two[1])
+    let mut numbers = vec![0.0; spec.elements()];
+    let axes = spec.channel_axes();
+    let (Some(out), Some(input)) = (axes.out, axes.input) else {
+        return numbers;
     };
-    (0..count).map(|element| if one(element) { 1.0 } else { 0.0 }).collect()
+    for channel in 0..spec.dims[out].min(spec.dims[input]) {
+        let mut places = vec![0];
+        for (role, &size) in spec.axes.iter().zip(&spec.dims) {
+            let indices = match role {
+                AxisRole::Out | AxisRole::In { .. } | AxisRole::InGroup { .. } => channel..channel + 1,
+                AxisRole::Neither => size / 2..size / 2 + 1,
+                AxisRole::Piece => 0..size,
+            };
+            places = places.iter().flat_map(|place| indices.clone().map(move |index| place * size + index)).collect();
+        }
+        places.iter().for_each(|&place| numbers[place] = 1.0);
+    }
+    numbers
 }
 
-/// The numbers of new rows of an old parameter: those that its op declares for a new one, except for new classes.
+/// The numbers of new rows of an old parameter.
 pub(super) struct Fresh {
     random: Random,
     initial: Initial,
 }
 
 impl Fresh {
-    /// `elements` is the parameter's size before the growth: it keeps two growths by one seed from drawing the same.
-    pub fn new(plan: &Plan, id: &ParameterId, spec: &ParameterSpec, elements: usize) -> Self {
-        let initial = match plan.request {
-            GrowthRequest::Classes { add, epsilon, log_sum_exp } if classes::is_bias(spec) => {
-                Initial::Constant(classes::bias(add, epsilon, log_sum_exp) as f32)
-            }
-            GrowthRequest::Classes { .. } => Initial::Constant(0.0),
-            _ => spec.initial,
+    /// `key` is the seed and the parameter's size before the growth, which keeps two growths by one seed from drawing the
+    /// same.
+    pub fn new(rows: NewRows, id: &ParameterId, spec: &ParameterSpec, key: (u64, usize)) -> Self {
+        let initial = match rows {
+            NewRows::Drawn => spec.initial,
+            NewRows::Biased(bias) if spec.consumes().is_none() => Initial::Constant(bias),
+            NewRows::Biased(_) => Initial::Constant(0.0),
         };
-        Self { random: Random::keyed(plan.seed, Purpose::Initialize, elements as u64, id.as_str()), initial }
+        Self { random: Random::keyed(key.0, Purpose::Initialize, key.1 as u64, id.as_str()), initial }
     }
 
     /// The next number.

@@ -57,6 +57,14 @@ impl Channels {
                     inputs[0].iter().map(expand).collect()
                 }
             };
+            if let Some(owner) = node.shares.as_ref().and_then(|owner| network.node(owner)) {
+                // One parameter has one mapping along each axis, whoever uses it.
+                let value = |id| network.position(id).map_or(&input, |at| &outputs[at]);
+                for (own, other) in node.inputs.iter().zip(&owner.inputs) {
+                    pieces.unify(value(own), value(other), &node.id);
+                }
+                pieces.unify(&output, value(&owner.id), &node.id);
+            }
             outputs.push(output);
         }
         if let Some(last) = outputs.last() {

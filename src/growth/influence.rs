@@ -7,14 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::network::{ChannelRelation, Network, Node, NodeId, Shape};
+use crate::network::{ChannelRelation, Node, NodeId, Shape};
 
 use super::apply::GrowthError;
 use super::mapping::{AxisMap, ParameterMaps};
-use super::plan::Plan;
-use super::transfer::{Shares, Values};
+use super::moments::Shares;
+use super::step::Step;
 
-/// A parameter that consumes grown channels.
+/// A parameter that consumes grown channels, on its new axes.
 pub(super) struct Consumer {
     /// Which of its node's inputs.
     pub input: usize,
@@ -22,35 +22,46 @@ pub(super) struct Consumer {
     pub groups: usize,
     /// The axis of its rows.
     pub rows: Option<usize>,
-    /// The weights before they were split, on the new axes.
-    pub gathered: Values,
+    /// Its sizes.
+    pub dims: Vec<usize>,
+    /// The weights before they were split.
+    pub gathered: Vec<f32>,
     /// The weights after.
-    pub split: Values,
+    pub split: Vec<f32>,
     pub maps: ParameterMaps,
 }
 
-/// The shares of every tensor of the student that grows, by node. `consumers` are by the node that they belong to.
+/// The shares of every tensor of the student that grows, by the node that makes it; those of a node whose parameters
+/// others share are of all their uses. `consumers` gives those of a node by its id.
 pub(super) fn shares(
-    plan: &Plan,
-    consumers: &BTreeMap<NodeId, Vec<Consumer>>,
+    step: &Step,
+    consumers: impl Fn(&NodeId) -> Result<Vec<Consumer>, GrowthError>,
 ) -> Result<BTreeMap<NodeId, Shares>, GrowthError> {
-    let student = &plan.student;
+    let student = &step.student;
     let mut evidence: BTreeMap<NodeId, Evidence> = BTreeMap::new();
+    let mut uses: BTreeMap<&NodeId, Evidence> = BTreeMap::new();
     let mut shares = BTreeMap::new();
     for node in student.nodes().iter().rev() {
-        let arrived = evidence.remove(&node.id);
-        if let Some(ranges) = plan.layouts.get(&node.id) {
-            let map = AxisMap::new(plan, ranges)?;
-            let arrived = arrived.as_ref().filter(|arrived| arrived.weight.len() == map.sources.len());
-            shares.insert(node.id.clone(), found(&map, arrived));
+        let mut arrived = evidence.remove(&node.id);
+        let mut own = None;
+        if let Some(ranges) = step.layouts.get(&node.id) {
+            let map = AxisMap::new(step, ranges)?;
+            arrived = arrived.filter(|arrived| arrived.weight.len() == map.sources.len());
+            own = Some(found(&map, arrived.as_ref()));
+            if let Some(arrived) = &arrived {
+                let all = uses.entry(node.owner()).or_insert_with(|| Evidence::new(map.sources.len()));
+                (0..map.sources.len()).for_each(|channel| all.add(channel, arrived, channel));
+            }
+            let all = uses.get(node.owner());
+            shares.insert(node.owner().clone(), found(&map, all));
         }
-        for consumer in consumers.get(&node.id).into_iter().flatten() {
-            if let Some(place) = place(student, plan, node, consumer.input, &mut evidence) {
-                place.consume(consumer, shares.get(&node.id));
+        for consumer in consumers(node.owner())? {
+            if let Some(place) = place(step, node, consumer.input, &mut evidence) {
+                place.consume(&consumer, own.as_ref());
             }
         }
         if let Some(arrived) = arrived {
-            pass_on(student, plan, node, &arrived, &mut evidence);
+            pass_on(step, node, &arrived, &mut evidence);
         }
     }
     Ok(shares)
@@ -84,7 +95,7 @@ impl Evidence {
         let Some(input) = &consumer.maps.input else {
             return;
         };
-        let mut dims = consumer.split.dims.clone();
+        let mut dims = consumer.dims.clone();
         let (shared, whole): (Vec<f64>, Vec<f64>) = match &consumer.maps.out {
             None => (wide(&consumer.split), wide(&consumer.gathered)),
             Some(out) => {
@@ -106,13 +117,14 @@ impl Evidence {
     }
 }
 
-fn wide(values: &Values) -> Vec<f64> {
-    values.numbers.iter().copied().map(f64::from).collect()
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
 }
 
 /// The split weights summed over the copies of every row, each times its share, and the whole ones of the old rows.
 fn merged(consumer: &Consumer, out: &AxisMap, own: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let (outer, inner) = consumer.split.around(out.axis);
+    let outer: usize = consumer.dims[..out.axis].iter().product();
+    let inner: usize = consumer.dims[out.axis + 1..].iter().product();
     let mut shared = vec![0.0; outer * out.old * inner];
     let mut whole = shared.clone();
     for run in 0..outer {
@@ -124,8 +136,8 @@ fn merged(consumer: &Consumer, out: &AxisMap, own: &[f64]) -> (Vec<f64>, Vec<f64
             let to = (run * out.old + source) * inner;
             let share = own.get(row).copied().unwrap_or(1.0);
             for within in 0..inner {
-                shared[to + within] += share * f64::from(consumer.split.numbers[from + within]);
-                whole[to + within] = f64::from(consumer.gathered.numbers[from + within]);
+                shared[to + within] += share * f64::from(consumer.split[from + within]);
+                whole[to + within] = f64::from(consumer.gathered[from + within]);
             }
         }
     }
@@ -148,26 +160,25 @@ fn found(map: &AxisMap, evidence: Option<&Evidence>) -> Shares {
 
 /// Where the evidence about an input of a node is gathered, if that tensor grows.
 fn place<'a>(
-    student: &Network,
-    plan: &Plan,
+    step: &Step,
     node: &Node,
     input: usize,
     evidence: &'a mut BTreeMap<NodeId, Evidence>,
 ) -> Option<&'a mut Evidence> {
-    let id = node.inputs.get(input).filter(|id| plan.layouts.contains_key(*id))?;
-    let channels = student.shape(id).map(Shape::channels)?;
+    let id = node.inputs.get(input).filter(|id| step.layouts.contains_key(*id))?;
+    let channels = step.student.shape(id).map(Shape::channels)?;
     Some(evidence.entry(id.clone()).or_insert_with(|| Evidence::new(channels)))
 }
 
 /// Evidence about a node's output is evidence about the inputs whose channels it carries.
-fn pass_on(student: &Network, plan: &Plan, node: &Node, arrived: &Evidence, evidence: &mut BTreeMap<NodeId, Evidence>) {
-    let shapes = student.input_shapes(node);
+fn pass_on(step: &Step, node: &Node, arrived: &Evidence, evidence: &mut BTreeMap<NodeId, Evidence>) {
+    let shapes = step.student.input_shapes(node);
     let relation = node.op.channels(&shapes);
     let mut offset = 0;
     for (input, shape) in shapes.iter().enumerate() {
         let start = offset;
         offset += shape.channels();
-        let Some(place) = place(student, plan, node, input, evidence) else {
+        let Some(place) = place(step, node, input, evidence) else {
             continue;
         };
         match relation {

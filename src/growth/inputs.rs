@@ -6,8 +6,9 @@ use crate::network::{Network, NodeId};
 
 use super::inference::Channels;
 use super::pieces::Fixture;
-use super::plan::{Added, Design, UnitGrowth};
+use super::plan::{Design, Preserves};
 use super::refusal::Refusal;
+use super::step::{Added, UnitGrowth};
 use super::student::{self, Sizes, refuse};
 
 /// What the growth would do, or why not.
@@ -40,6 +41,6 @@ pub(super) fn design(network: &Network, add: usize) -> Result<Design, Refusal> {
     let sizes = Sizes::from([(last, size.ok_or_else(too_many)?)]);
     let student = student::student(network, &channels, &sizes)?;
     let grow = |piece, _| UnitGrowth { units: channels.pieces.units(piece), added: Added::New(add) };
-    let (growths, layouts) = student::growths(network, &channels, &sizes, grow);
-    Ok(Design { student, growths, layouts, fills: Default::default(), approximate: None })
+    let step = student::step(network, &channels, &sizes, student, grow);
+    Ok(Design { steps: vec![step], preserves: Preserves::Bits })
 }

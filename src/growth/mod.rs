@@ -12,21 +12,27 @@ mod inference;
 mod influence;
 mod inputs;
 mod mapping;
+mod measure;
+mod moments;
 mod nonnegative;
 mod pieces;
 pub mod plan;
 pub mod refusal;
+mod regrow;
 pub mod request;
 mod shares;
+mod site;
+pub mod step;
 mod student;
-mod transfer;
 mod wider;
 
-pub use apply::{GrowthError, State, apply};
+pub use apply::{GrowthError, State, apply, apply_weights};
 pub use certificate::{Certificate, Probe, certify};
-pub use plan::{Added, ChannelRange, Fill, GrowthOp, Plan, TouchedNode, UnitGrowth, plan};
+pub use measure::measure;
+pub use plan::{GrowthOp, Plan, Preserves, TouchedNode, plan};
 pub use refusal::Refusal;
-pub use request::{Deeper, DeeperKind, Extent, GrowthRequest, Nodes, Split, Wider};
+pub use request::{Deeper, DeeperKind, Extent, GrowthRequest, NewNorm, Nodes, Split, Wider};
+pub use step::{Added, ChannelRange, Fill, NewRows, Statistic, Step, UnitGrowth};
 
 #[cfg(test)]
 mod tests;

@@ -4,76 +4,130 @@
 //! of the whole, so that f32 holds each exactly and, but for asked-for noise, their sum *is* the whole: nothing is lost
 //! however often a network grows.
 
-use crate::compute::random::Random;
+use crate::compute::random::{Indexed, Purpose, Random};
 
-use super::mapping::AxisMap;
+use super::mapping::{AxisMap, Stretch};
 use super::request::Split;
-use super::transfer::Values;
 
-/// Splits gathered weights along an axis of copies, in place.
-///
-/// `replicate`: each of r copies gets a random share, drawn from 0.5..1.5 and divided by their sum, the last copy what
-/// is left; two copies get between a quarter and three quarters each. `paper`: r equal shares, and on all copies but
-/// the first normal noise whose standard deviation is `noise` times that of the parameter. `fresh` has no copies.
-pub(super) fn split(weights: &mut Values, map: &AxisMap, split: Split, random: &mut Random) {
-    let (outer, inner) = weights.around(map.axis);
-    let length = map.sources.len();
-    let noise = match split {
-        Split::Paper { noise } if noise > 0.0 => noise * deviation(&weights.numbers),
-        _ => 0.0,
-    };
-    let mut parts = Vec::new();
-    for run in 0..outer {
-        for family in &map.families {
-            for within in 0..inner {
-                let at = |index: usize| (run * length + index) * inner + within;
-                let whole = weights.numbers[at(family[0])];
-                parts.clear();
-                match split {
-                    Split::Replicate => unequal(whole, family.len(), random, &mut parts),
-                    Split::Paper { .. } | Split::Fresh => equal(whole, family.len(), &mut parts),
-                }
-                for (copy, (&index, &part)) in family.iter().zip(&parts).enumerate() {
-                    let off = if copy > 0 && noise > 0.0 { noise * random.normal() } else { 0.0 };
-                    weights.numbers[at(index)] = (f64::from(part) + off) as f32;
+/// How one parameter's columns are shared: a function of the seed, the parameter's name and the place of each weight.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    stretches: Vec<Stretch>,
+    rule: Rule,
+}
+
+#[derive(Debug)]
+enum Rule {
+    /// Unequal random shares.
+    Random(Indexed),
+    /// Equal ones, with normal noise of this deviation on all copies but the first.
+    Equal { noise: f64, seed: u64, name: String },
+}
+
+impl Sharing {
+    /// `replicate`: each of r copies gets a random share, drawn from 0.5..1.5 and divided by their sum, the last copy what
+    /// is left; two copies get between a quarter and three quarters each. `paper`: r equal shares, and on all copies but
+    /// the first normal noise whose standard deviation is `noise` times that of the parameter. The others have no copies.
+    pub fn new(split: Split, input: &AxisMap, seed: u64, name: &str, old: &[f32]) -> Option<Self> {
+        let rule = match split {
+            Split::Replicate => Rule::Random(Indexed::keyed(seed, Purpose::Shares, 0, name)),
+            Split::Paper { noise } => {
+                let noise = if noise > 0.0 { noise * deviation(old) } else { 0.0 };
+                Rule::Equal { noise, seed, name: name.to_owned() }
+            }
+            Split::Fresh | Split::RandomPad => return None,
+        };
+        Some(Self { stretches: input.stretches(), rule }).filter(|sharing| !sharing.stretches.is_empty())
+    }
+
+    /// Splits gathered weights along the axis of copies, in place: `numbers` is one run along it, of `inner` numbers an
+    /// index, which begins at `start` in the parameter.
+    pub fn split(&self, numbers: &mut [f32], inner: usize, start: usize) {
+        match &self.rule {
+            Rule::Random(random) => {
+                self.each(numbers, inner, |numbers, places, count| unequal(numbers, places, count, start, random));
+            }
+            Rule::Equal { noise, seed, name } => {
+                self.each(numbers, inner, |numbers, places, count| equal(numbers, places, count));
+                if *noise > 0.0 {
+                    let mut random = Random::keyed(*seed, Purpose::Shares, start as u64, name);
+                    self.each(numbers, inner, |numbers, places, count| {
+                        for index in places[1..].iter().flat_map(|place| *place..place + count) {
+                            numbers[index] = (f64::from(numbers[index]) + noise * random.normal()) as f32;
+                        }
+                    });
                 }
             }
         }
     }
-}
 
-fn unequal(whole: f32, copies: usize, random: &mut Random, parts: &mut Vec<f32>) {
-    let drawn: Vec<f64> = (0..copies).map(|_| 0.5 + random.uniform()).collect();
-    let sum: f64 = drawn.iter().sum();
-    exactly(whole, drawn[..copies - 1].iter().map(|share| share / sum), parts);
-}
-
-fn equal(whole: f32, copies: usize, parts: &mut Vec<f32>) {
-    let part = (f64::from(whole) / copies as f64) as f32;
-    if f64::from(part) * copies as f64 == f64::from(whole) {
-        parts.resize(copies, part);
-    } else {
-        exactly(whole, (1..copies).map(|_| 1.0 / copies as f64), parts);
+    /// Calls `rule` for every stretch: where the numbers of its copies begin, and how many each has.
+    fn each(&self, numbers: &mut [f32], inner: usize, mut rule: impl FnMut(&mut [f32], &[usize], usize)) {
+        let mut places = Vec::new();
+        for stretch in &self.stretches {
+            places.clear();
+            places.extend(stretch.first.iter().map(|index| index * inner));
+            rule(numbers, &places, stretch.length * inner);
+        }
     }
 }
 
-/// Parts in these shares and a last one that takes the remainder: their sum is `whole` without any rounding, because
-/// all are multiples of its unit in the last place and none is larger.
-fn exactly(whole: f32, shares: impl Iterator<Item = f64>, parts: &mut Vec<f32>) {
-    let unit = unit_in_last_place(whole);
-    let mut rest = f64::from(whole);
-    for share in shares {
-        let part = (f64::from(whole) * share / unit).round() * unit;
-        rest -= part;
-        parts.push(part as f32);
+fn unequal(numbers: &mut [f32], places: &[usize], count: usize, start: usize, random: &Indexed) {
+    let drawn = |index: usize| 0.5 + random.uniform((start + index) as u32);
+    if let [first, second] = *places {
+        // By far the most frequent case, as two slices that the compiler can take many numbers of at a time.
+        let (before, behind) = numbers.split_at_mut(second);
+        let (ones, others) = (&mut before[first..first + count], &mut behind[..count]);
+        for (index, (one, other)) in ones.iter_mut().zip(others).enumerate() {
+            let (a, b) = (drawn(first + index), drawn(second + index));
+            let whole = *one;
+            *one = multiple(whole, a / (a + b));
+            *other = whole - *one;
+        }
+        return;
     }
-    parts.push(rest as f32);
+    for index in 0..count {
+        let whole = numbers[places[0] + index];
+        let sum: f32 = places.iter().map(|place| drawn(place + index)).sum();
+        let mut rest = whole;
+        for place in &places[..places.len() - 1] {
+            let part = multiple(whole, drawn(place + index) / sum);
+            numbers[place + index] = part;
+            rest -= part;
+        }
+        numbers[places[places.len() - 1] + index] = rest;
+    }
 }
 
-fn unit_in_last_place(number: f32) -> f64 {
-    const MANTISSA_BITS: i32 = 23;
-    let power = f32::from_bits(number.to_bits() & 0x7f80_0000);
-    f64::from(power.max(f32::MIN_POSITIVE)) * 0.5f64.powi(MANTISSA_BITS)
+fn equal(numbers: &mut [f32], places: &[usize], count: usize) {
+    let copies = places.len() as f32;
+    for index in 0..count {
+        let whole = numbers[places[0] + index];
+        let part = whole / copies;
+        if f64::from(part) * f64::from(copies) == f64::from(whole) {
+            places.iter().for_each(|place| numbers[place + index] = part);
+            continue;
+        }
+        let (part, mut rest) = (multiple(whole, 1.0 / copies), whole);
+        for place in &places[..places.len() - 1] {
+            numbers[place + index] = part;
+            rest -= part;
+        }
+        numbers[places[places.len() - 1] + index] = rest;
+    }
+}
+
+/// The share of a number, rounded to a multiple of the number's unit in the last place: it and what is left are held
+/// exactly, and so is every sum and difference of such multiples that is not larger than the number.
+///
+/// With P the power of two at or below |whole|, a sum of P and something smaller than 3/2 P is rounded to such a multiple.
+fn multiple(whole: f32, share: f32) -> f32 {
+    const SIGN_AND_EXPONENT: u32 = 0xff80_0000;
+    // Above this the sum could overflow: the last copy keeps such a number whole.
+    const LARGE: f32 = 8.507_059e37;
+    let power = f32::from_bits(whole.to_bits() & SIGN_AND_EXPONENT);
+    let rounded = (whole * share + power) - power;
+    if whole.abs() < LARGE { rounded } else { 0.0 }
 }
 
 /// The standard deviation of all numbers.
@@ -89,15 +143,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::compute::random::Purpose;
-
-    fn random() -> Random {
-        Random::keyed(1, Purpose::Shares, 0, "test")
-    }
 
     fn families(copies: usize) -> AxisMap {
         let sources = vec![Some(0); copies];
         AxisMap { axis: 0, old: 1, sources, families: vec![(0..copies).collect()] }
+    }
+
+    fn split(numbers: &mut [f32], copies: usize, kind: Split, whole: &[f32]) {
+        let inner = numbers.len() / copies;
+        Sharing::new(kind, &families(copies), 1, "test", whole).unwrap().split(numbers, inner, 0);
     }
 
     proptest! {
@@ -106,37 +160,44 @@ mod tests {
             let whole = f32::from_bits(bits);
             prop_assume!(whole.is_finite());
             let kind = if even { Split::Paper { noise: 0.0 } } else { Split::Replicate };
-            let mut weights = Values { dims: vec![copies, 1], numbers: vec![whole; copies] };
-            split(&mut weights, &families(copies), kind, &mut random());
-            let sum: f64 = weights.numbers.iter().map(|&part| f64::from(part)).sum();
+            let mut weights = vec![whole; copies];
+            split(&mut weights, copies, kind, &[whole]);
+            let sum: f64 = weights.iter().map(|&part| f64::from(part)).sum();
             prop_assert_eq!(sum, f64::from(whole));
-            prop_assert!(weights.numbers.iter().all(|part| part.abs() <= whole.abs()));
+            prop_assert!(weights.iter().all(|part| part.abs() <= whole.abs()));
         }
     }
 
     #[test]
     fn replicated_copies_share_unequally_and_no_share_is_extreme() {
-        let mut weights = Values { dims: vec![2, 500], numbers: vec![1.0; 1000] };
-        split(&mut weights, &families(2), Split::Replicate, &mut random());
-        let (first, second) = weights.numbers.split_at(500);
-        assert!(weights.numbers.iter().all(|share| (0.25..=0.75).contains(share)));
+        let mut weights = vec![1.0; 1000];
+        split(&mut weights, 2, Split::Replicate, &[1.0]);
+        let (first, second) = weights.split_at(500);
+        assert!(weights.iter().all(|share| (0.25..=0.75).contains(share)));
         assert!(first.iter().zip(second).filter(|(one, other)| one == other).count() < 5);
         assert!(first.windows(2).any(|two| two[0] != two[1]), "one share for all weights of a unit");
+        let mean = first.iter().sum::<f32>() / 500.0;
+        assert!((0.48..0.52).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn copies_of_three_share_as_two_do() {
+        let mut weights = vec![1.0; 900];
+        split(&mut weights, 3, Split::Replicate, &[1.0]);
+        assert!(weights.iter().all(|share| (0.14..=0.61).contains(share)));
+        let distinct: std::collections::BTreeSet<u32> = weights.iter().map(|share| share.to_bits()).collect();
+        assert!(distinct.len() > 880);
     }
 
     #[test]
     fn noise_leaves_the_first_copy_alone() {
         let numbers: Vec<f32> = (0..600).map(|index| (index % 200) as f32 / 100.0 - 1.0).collect();
-        let mut weights = Values { dims: vec![3, 200], numbers };
-        let plain = {
-            let mut plain = weights.clone();
-            split(&mut plain, &families(3), Split::Paper { noise: 0.0 }, &mut random());
-            plain
-        };
-        split(&mut weights, &families(3), Split::Paper { noise: 0.1 }, &mut random());
-        assert_eq!(weights.numbers[..200], plain.numbers[..200]);
-        let off: Vec<f32> = weights.numbers.iter().zip(&plain.numbers).skip(200).map(|(a, b)| a - b).collect();
-        let expected = 0.1 * deviation(&(0..200).map(|index| index as f32 / 100.0 - 1.0).collect::<Vec<_>>());
-        assert!((deviation(&off) / expected - 1.0).abs() < 0.1);
+        let mut plain = numbers.clone();
+        split(&mut plain, 3, Split::Paper { noise: 0.0 }, &numbers);
+        let mut weights = numbers.clone();
+        split(&mut weights, 3, Split::Paper { noise: 0.1 }, &numbers);
+        assert_eq!(weights[..200], plain[..200]);
+        let off: Vec<f32> = weights.iter().zip(&plain).skip(200).map(|(a, b)| a - b).collect();
+        assert!((deviation(&off) / (0.1 * deviation(&numbers)) - 1.0).abs() < 0.1);
     }
 }

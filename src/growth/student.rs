@@ -10,8 +10,8 @@ use crate::network::{AxisRole, ChannelRelation, Network, NetworkError, Node, Nod
 
 use super::inference::Channels;
 use super::pieces::{PieceId, Segment};
-use super::plan::{ChannelRange, UnitGrowth};
 use super::refusal::Refusal;
+use super::step::{ChannelRange, Step, UnitGrowth};
 
 /// How many units every growing piece will have.
 pub(super) type Sizes = BTreeMap<PieceId, usize>;
@@ -39,7 +39,7 @@ pub(super) fn student(network: &Network, channels: &Channels, sizes: &Sizes) -> 
             }
             _ => node.op.clone(),
         };
-        nodes.push(Node { id: node.id.clone(), op, inputs: node.inputs.clone() });
+        nodes.push(Node { op, ..node.clone() });
     }
     let input = grown_length(channels, sizes, channels.of(network, &NodeId::input())).ok_or_else(too_large)?;
     let student = Network::new(network.input().with_channels(input), nodes).map_err(refused)?;
@@ -49,7 +49,7 @@ pub(super) fn student(network: &Network, channels: &Channels, sizes: &Sizes) -> 
 }
 
 /// The layout of every tensor that grows. `growth` gives, for a piece, which of the plan's growths grows it.
-pub(super) fn layouts(
+fn layouts(
     network: &Network,
     channels: &Channels,
     growth: impl Fn(PieceId) -> Option<usize>,
@@ -67,16 +67,18 @@ pub(super) fn layouts(
     ids.filter_map(layout).collect()
 }
 
-/// Growths and layouts from new sizes; `grow` says what is added to a piece.
-pub(super) fn growths(
+/// The step from new sizes to the student that has them; `grow` says what is added to a piece.
+pub(super) fn step(
     network: &Network,
     channels: &Channels,
     sizes: &Sizes,
+    student: Network,
     grow: impl Fn(PieceId, usize) -> UnitGrowth,
-) -> (Vec<UnitGrowth>, BTreeMap<NodeId, Vec<ChannelRange>>) {
+) -> Step {
     let growths = sizes.iter().map(|(&piece, &size)| grow(piece, size)).collect();
     let order: BTreeMap<PieceId, usize> = sizes.keys().enumerate().map(|(index, &piece)| (piece, index)).collect();
-    (growths, layouts(network, channels, |piece| order.get(&piece).copied()))
+    let layouts = layouts(network, channels, |piece| order.get(&piece).copied());
+    Step { growths, layouts, ..Step::inserting(student, BTreeMap::new()) }
 }
 
 /// A network that cannot be built, as a refusal.

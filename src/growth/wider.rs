@@ -5,9 +5,10 @@ use crate::network::{Network, NodeId};
 
 use super::inference::Channels;
 use super::pieces::{Expression, PieceId};
-use super::plan::{Added, Design, UnitGrowth};
+use super::plan::{Design, Preserves};
 use super::refusal::Refusal;
 use super::request::{Extent, Nodes, Split, Wider};
+use super::step::{Added, Step, UnitGrowth};
 use super::student::{self, Sizes, grown_length, refuse};
 
 /// The relative difference of logits that a widening with noise accepts: the noise is asked for to change the function a
@@ -22,37 +23,59 @@ pub(super) fn design(network: &Network, wider: &Wider, seed: u64) -> Result<Desi
     check(wider)?;
     let channels = Channels::infer(network);
     let sizes = match &wider.nodes {
-        Nodes::All => all_sizes(network, &channels, wider)?,
+        Nodes::All | Nodes::Matching(_) => all_sizes(network, &channels, wider)?,
         Nodes::These(ids) => these_sizes(network, &channels, wider, ids)?,
     };
     let student = student::student(network, &channels, &sizes)?;
     let grow = |piece: PieceId, size: usize| UnitGrowth {
         units: channels.pieces.units(piece),
         added: match wider.split {
-            Split::Fresh => Added::New(size - channels.pieces.units(piece)),
+            Split::Fresh | Split::RandomPad => Added::New(size - channels.pieces.units(piece)),
             Split::Replicate | Split::Paper { .. } => Added::Copies(copies(&channels, piece, size, seed)),
         },
     };
-    let (growths, layouts) = student::growths(network, &channels, &sizes, grow);
-    let noisy = matches!(wider.split, Split::Paper { noise } if noise > 0.0);
-    let approximate = noisy.then_some(NOISE_TOLERANCE);
-    Ok(Design { student, growths, layouts, fills: Default::default(), approximate })
+    let step = Step { split: wider.split, ..student::step(network, &channels, &sizes, student, grow) };
+    let preserves = match wider.split {
+        Split::Fresh => Preserves::Bits,
+        Split::Paper { noise } if noise > 0.0 => Preserves::Approximately { tolerance: NOISE_TOLERANCE },
+        Split::Replicate | Split::Paper { .. } => Preserves::Function,
+        Split::RandomPad => Preserves::Nothing,
+    };
+    Ok(Design { steps: vec![step], preserves })
 }
 
 fn check(wider: &Wider) -> Result<(), Refusal> {
-    let request = |reason: &str| Err(Refusal::Request { reason: reason.into() });
-    match wider.extent {
-        Extent::Factor(factor) if !(factor.is_finite() && factor > 1.0) => {
-            return request("the factor of a widening is a number above 1");
-        }
-        _ => {}
-    }
+    check_extent(wider.extent)?;
     match wider.split {
         Split::Paper { noise } if !(noise.is_finite() && noise >= 0.0) => {
-            request("the noise of a widening is 0 or a positive number")
+            Err(Refusal::Request { reason: "the noise of a widening is 0 or a positive number".into() })
         }
         _ => Ok(()),
     }
+}
+
+fn check_extent(extent: Extent) -> Result<(), Refusal> {
+    match extent {
+        Extent::Factor(factor) if !(factor.is_finite() && factor > 1.0) => {
+            Err(Refusal::Request { reason: "the factor of a widening is a number above 1".into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// So many channels, extended.
+pub(super) fn extended(channels: usize, extent: Extent) -> Result<usize, Refusal> {
+    check_extent(extent)?;
+    Ok(match extent {
+        Extent::To(target) => target,
+        Extent::Factor(factor) => multiplied(channels, factor),
+    })
+}
+
+/// At least one more, rounded up to a whole number. The conversion saturates: a number beyond counting is refused with
+/// the student's size.
+fn multiplied(units: usize, factor: f64) -> usize {
+    ((units as f64 * factor * (1.0 - ROUNDING)).ceil() as usize).max(units.saturating_add(1))
 }
 
 fn all_sizes(network: &Network, channels: &Channels, wider: &Wider) -> Result<Sizes, Refusal> {
@@ -61,8 +84,12 @@ fn all_sizes(network: &Network, channels: &Channels, wider: &Wider) -> Result<Si
     if growable.is_empty() {
         return Err(Refusal::Request { reason: "the network has no hidden channels that can grow".into() });
     }
+    let named: Vec<&NodeId> = growable.iter().filter(|id| wider.nodes.matches(id)).collect();
+    if named.is_empty() {
+        return Err(nothing_matches(&growable));
+    }
     let mut first = None;
-    for id in &growable {
+    for id in named {
         if let Err(refusal) = add_sizes(network, channels, wider.extent, id, &mut sizes) {
             first.get_or_insert(refusal);
         }
@@ -76,6 +103,14 @@ fn all_sizes(network: &Network, channels: &Channels, wider: &Wider) -> Result<Si
     match first {
         Some(refusal) if sizes.is_empty() => Err(refusal),
         _ => Ok(sizes),
+    }
+}
+
+/// A pattern that no node fits of those that can grow.
+pub(super) fn nothing_matches(known: &[NodeId]) -> Refusal {
+    let known: Vec<&str> = known.iter().map(NodeId::as_str).collect();
+    Refusal::Request {
+        reason: format!("no node that can be named matches the pattern; there are {}", known.join(", ")),
     }
 }
 
@@ -130,10 +165,7 @@ fn add_sizes(
     match extent {
         Extent::Factor(factor) => {
             for piece in free {
-                let units = channels.pieces.units(piece);
-                let wanted = units as f64 * factor * (1.0 - ROUNDING);
-                // The conversion saturates: a number beyond counting is refused with the student's size.
-                sizes.entry(piece).or_insert((wanted.ceil() as usize).max(units + 1));
+                sizes.entry(piece).or_insert(multiplied(channels.pieces.units(piece), factor));
             }
             Ok(())
         }
@@ -210,6 +242,9 @@ fn distribute(
 
 /// The first node whose channels must be copied equally often and would not be, with the pieces that grow there.
 fn uneven(channels: &Channels, sizes: &Sizes, split: Split) -> Option<(NodeId, Vec<PieceId>)> {
+    if split == Split::RandomPad {
+        return None;
+    }
     for (node, expression) in &channels.across {
         let growing: Vec<PieceId> =
             expression.iter().map(|segment| segment.piece).filter(|piece| sizes.contains_key(piece)).collect();
@@ -230,8 +265,8 @@ fn uneven(channels: &Channels, sizes: &Sizes, split: Split) -> Option<(NodeId, V
 fn unevenly(node: &NodeId) -> Refusal {
     refuse(
         node,
-        "its statistics run across the channels, so every channel must be copied equally often: all of them by one \
-         whole factor, and not with `fresh`"
+        "its statistics run across the channels, so every channel must be copied equally often, within its group: all \
+         of them by one whole factor, and not with `fresh`"
             .into(),
     )
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::growth::{Deeper, DeeperKind, Extent, Nodes, Split, Wider};
+use crate::growth::{Deeper, DeeperKind, Extent, NewNorm, Nodes, Split, Wider};
 use crate::network::NodeId;
 use crate::stream::decode::Fault;
 use crate::stream::schema::{category_fault, class_fault};
@@ -44,16 +44,19 @@ pub fn render(order: &GrowthOrder) -> Value {
     match order {
         GrowthOrder::Wider(wider) => {
             let mut document = render_nodes(&wider.nodes, "nodes");
-            match wider.extent {
-                Extent::To(channels) => document["to"] = json!(channels),
-                Extent::Factor(factor) => document["factor"] = json!(factor),
-            }
+            render_extent(&mut document, wider.extent);
             document["split"] = json!(wider.split);
             json!({ "wider": document })
         }
         GrowthOrder::Deeper(deeper) => {
             let mut document = render_nodes(&deeper.after, "after");
             document["kind"] = json!(deeper.kind);
+            if deeper.norm != NewNorm::None {
+                document["norm"] = json!(deeper.norm);
+            }
+            if let Some(extent) = deeper.width {
+                render_extent(&mut document, extent);
+            }
             json!({ "deeper": document })
         }
         GrowthOrder::Inputs { feature, categories } => {
@@ -64,33 +67,48 @@ pub fn render(order: &GrowthOrder) -> Value {
     }
 }
 
+fn render_extent(document: &mut Value, extent: Extent) {
+    match extent {
+        Extent::To(channels) => document["to"] = json!(channels),
+        Extent::Factor(factor) => document["factor"] = json!(factor),
+    }
+}
+
 fn render_nodes(nodes: &Nodes, key: &str) -> Value {
     match nodes {
         Nodes::All => json!({"all": true}),
+        Nodes::Matching(pattern) => json!({"matching": pattern}),
         Nodes::These(ids) => json!({ key: ids }),
     }
 }
 
 fn wider(value: &Value) -> Result<GrowthOrder, OrderError> {
     let members = Members::of(value, "/wider")?;
-    members.only(&["node", "nodes", "all", "to", "factor", "split"])?;
-    let nodes = match members.exactly_one(&["node", "nodes", "all"])? {
+    members.only(&["node", "nodes", "matching", "all", "to", "factor", "split"])?;
+    let nodes = match members.exactly_one(&["node", "nodes", "matching", "all"])? {
         ("node", value) => Nodes::These(vec![node(value, "/wider/node")?]),
         ("nodes", value) => Nodes::These(node_list(value, "/wider/nodes")?),
+        ("matching", value) => pattern(value, "/wider/matching")?,
         (_, value) => all(value, "/wider/all")?,
     };
-    let extent = match members.exactly_one(&["to", "factor"])? {
-        ("to", value) => match value.as_u64().and_then(|number| usize::try_from(number).ok()) {
-            Some(channels @ 1..) => Extent::To(channels),
-            _ => return fault("/wider/to", "must be a whole number of channels, at least 1"),
-        },
-        (_, value) => match value.as_f64() {
-            Some(factor) if factor.is_finite() && factor > 1.0 => Extent::Factor(factor),
-            _ => return fault("/wider/factor", "must be a number above 1"),
-        },
-    };
+    let extent = extent(&members)?;
     let split = members.members.get("split").map_or(Ok(Split::default()), split)?;
     Ok(GrowthOrder::Wider(Wider { nodes, extent, split }))
+}
+
+/// `to` or `factor`, one of which there must be.
+fn extent(members: &Members) -> Result<Extent, OrderError> {
+    let pointer = |key: &str| format!("{}/{key}", members.pointer);
+    match members.exactly_one(&["to", "factor"])? {
+        ("to", value) => match value.as_u64().and_then(|number| usize::try_from(number).ok()) {
+            Some(channels @ 1..) => Ok(Extent::To(channels)),
+            _ => fault(&pointer("to"), "must be a whole number of channels, at least 1"),
+        },
+        (_, value) => match value.as_f64() {
+            Some(factor) if factor.is_finite() && factor > 1.0 => Ok(Extent::Factor(factor)),
+            _ => fault(&pointer("factor"), "must be a number above 1"),
+        },
+    }
 }
 
 fn split(value: &Value) -> Result<Split, OrderError> {
@@ -115,8 +133,9 @@ fn split(value: &Value) -> Result<Split, OrderError> {
 
 fn deeper(value: &Value) -> Result<GrowthOrder, OrderError> {
     let members = Members::of(value, "/deeper")?;
-    members.only(&["after", "all", "kind"])?;
-    let after = match members.exactly_one(&["after", "all"])? {
+    members.only(&["after", "matching", "all", "kind", "norm", "to", "factor"])?;
+    let after = match members.exactly_one(&["after", "matching", "all"])? {
+        ("matching", value) => pattern(value, "/deeper/matching")?,
         ("after", value @ Value::Array(_)) => Nodes::These(node_list(value, "/deeper/after")?),
         ("after", value) => Nodes::These(vec![node(value, "/deeper/after")?]),
         (_, value) => all(value, "/deeper/all")?,
@@ -127,7 +146,14 @@ fn deeper(value: &Value) -> Result<GrowthOrder, OrderError> {
         Some(Some("residual")) => DeeperKind::Residual,
         Some(_) => return fault("/deeper/kind", "must be `identity` or `residual`"),
     };
-    Ok(GrowthOrder::Deeper(Deeper { after, kind }))
+    let norm = match members.members.get("norm").map(Value::as_str) {
+        None | Some(Some("none")) => NewNorm::None,
+        Some(Some("batch")) => NewNorm::Batch,
+        Some(_) => return fault("/deeper/norm", "must be `none` or `batch`"),
+    };
+    let widens = ["to", "factor"].iter().any(|key| members.members.contains_key(*key));
+    let width = if widens { Some(extent(&members)?) } else { None };
+    Ok(GrowthOrder::Deeper(Deeper { after, kind, norm, width }))
 }
 
 fn inputs(value: &Value) -> Result<GrowthOrder, OrderError> {
@@ -144,6 +170,14 @@ fn inputs(value: &Value) -> Result<GrowthOrder, OrderError> {
 
 fn all(value: &Value, pointer: &str) -> Result<Nodes, OrderError> {
     if value == &Value::Bool(true) { Ok(Nodes::All) } else { fault(pointer, "must be `true`") }
+}
+
+fn pattern(value: &Value, pointer: &str) -> Result<Nodes, OrderError> {
+    const LONGEST: usize = 200;
+    match value.as_str() {
+        Some(text) if (1..=LONGEST).contains(&text.len()) => Ok(Nodes::Matching(text.to_owned())),
+        _ => fault(pointer, &format!("must be 1 to {LONGEST} characters of a node's id, `*` for any others")),
+    }
 }
 
 fn node(value: &Value, pointer: &str) -> Result<NodeId, OrderError> {
@@ -246,6 +280,9 @@ mod tests {
             json!({"wider": {"nodes": ["a", "b"], "to": 3, "split": "fresh"}}),
             json!({"deeper": {"after": ["hidden1"], "kind": "identity"}}),
             json!({"deeper": {"all": true, "kind": "residual"}}),
+            json!({"deeper": {"matching": "module*", "kind": "identity", "norm": "batch", "factor": 1.5}}),
+            json!({"deeper": {"after": ["a"], "kind": "residual", "to": 32}}),
+            json!({"wider": {"matching": "module*", "factor": 2.0, "split": "fresh"}}),
             json!({"inputs": {"feature": "colour", "categories": ["red", "green"]}}),
             json!({"classes": ["7", "8"]}),
             json!({"auto": true}),
@@ -297,6 +334,11 @@ mod tests {
             (json!({"wider": {"all": true, "to": 3, "split": {"paper": {"noise": -1}}}}), "/wider/split/paper/noise"),
             (json!({"deeper": {"after": "a", "kind": "tall"}}), "/deeper/kind"),
             (json!({"deeper": {"after": "a", "kind": 1}}), "/deeper/kind"),
+            (json!({"deeper": {"after": "a", "norm": "layer"}}), "/deeper/norm"),
+            (json!({"deeper": {"after": "a", "to": 1, "factor": 2}}), "/deeper"),
+            (json!({"deeper": {"after": "a", "factor": 1}}), "/deeper/factor"),
+            (json!({"deeper": {"matching": ""}}), "/deeper/matching"),
+            (json!({"wider": {"matching": 3, "factor": 2}}), "/wider/matching"),
             (json!({"deeper": {}}), "/deeper"),
             (json!({"inputs": {"feature": "colour"}}), "/inputs"),
             (json!({"inputs": {"feature": 1, "categories": ["a"]}}), "/inputs/feature"),

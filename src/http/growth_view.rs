@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::growth_document;
-use crate::growth::{Certificate, GrowthOp, Plan, Refusal, TouchedNode};
+use crate::growth::{Certificate, GrowthOp, Plan, Preserves, Refusal, TouchedNode};
 use crate::network::Network;
 use crate::policy::{Decision, Reason};
 use crate::registry::VersionId;
@@ -20,9 +20,10 @@ pub struct PlanView {
     touched: Vec<TouchedNode>,
     parameters_before: u64,
     parameters_after: u64,
+    flops_before: u64,
+    flops_after: u64,
     network_after: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    approximate: Option<f64>,
+    preserves: Preserves,
 }
 
 impl From<&Plan> for PlanView {
@@ -32,8 +33,10 @@ impl From<&Plan> for PlanView {
             touched: plan.touched.clone(),
             parameters_before: plan.parameters_before,
             parameters_after: plan.parameters_after,
-            network_after: plan.student.summary(),
-            approximate: plan.approximate,
+            flops_before: plan.flops_before,
+            flops_after: plan.flops_after,
+            network_after: plan.student().summary(),
+            preserves: plan.preserves,
         }
     }
 }

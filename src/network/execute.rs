@@ -52,7 +52,7 @@ pub fn forward(network: &Network, parameters: &Parameters, batch: &Tensor, mode:
         let forward = node.op.forward(input)?;
         check_shape(node, "output", forward.output.dims(), &network_shape(network, node, rows))?;
         outputs[position] = Some(forward.output);
-        let named = |(name, value): (&str, Tensor)| (ParameterId::new(&node.id, name), value);
+        let named = |(name, value): (&str, Tensor)| (node.parameter(name), value);
         statistics.extend(forward.statistics.into_iter().map(named));
         if training {
             saved.push(forward.saved);
@@ -111,18 +111,25 @@ pub fn backward(
             if spec.kind == ParameterKind::Trained {
                 let gradient = gradient.ok_or_else(|| fault(node, format!("gave no gradient for `{}`", spec.name)))?;
                 check_shape(node, "gradient of a parameter", gradient.dims(), &spec.dims)?;
-                result.insert(ParameterId::new(&node.id, spec.name), gradient);
+                let id = node.parameter(spec.name);
+                let sum = add(result.remove(&id), gradient)?;
+                result.insert(id, sum);
             }
         }
         for (id, gradient) in node.inputs.iter().zip(backward.inputs) {
             let (Some(at), Some(gradient)) = (network.position(id), gradient) else { continue };
-            arriving[at] = Some(match arriving[at].take() {
-                Some(sum) => (sum + gradient)?,
-                None => gradient,
-            });
+            arriving[at] = Some(add(arriving[at].take(), gradient)?);
         }
     }
     Ok(result)
+}
+
+/// A gradient and what has arrived at the same place before: a tensor or a parameter that is used more than once.
+fn add(before: Option<Tensor>, gradient: Tensor) -> candle_core::Result<Tensor> {
+    match before {
+        Some(sum) => sum + gradient,
+        None => Ok(gradient),
+    }
 }
 
 /// How many rows the batch has, if it is one of this network's inputs.
@@ -188,7 +195,7 @@ fn parameters_of<'a>(
     let mut values = Vec::with_capacity(network.node_parameters(&node.id).len());
     for spec in network.node_parameters(&node.id) {
         let value = parameters
-            .get(&ParameterId::new(&node.id, spec.name))
+            .get(&node.parameter(spec.name))
             .ok_or_else(|| fault(node, format!("its parameter `{}` is missing", spec.name)))?;
         check_shape(node, spec.name, value.dims(), &spec.dims)?;
         values.push(value);

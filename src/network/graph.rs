@@ -75,6 +75,26 @@ pub struct Node {
     pub op: Arc<dyn Op>,
     /// The nodes whose outputs it takes, in the op's order; [`NodeId::input`] for the network's input.
     pub inputs: Vec<NodeId>,
+    /// The earlier node whose parameters it uses instead of its own (shared weights): one of the same op, over inputs of
+    /// the same channels.
+    pub shares: Option<NodeId>,
+}
+
+impl Node {
+    /// A node with parameters of its own.
+    pub fn new(id: NodeId, op: Arc<dyn Op>, inputs: Vec<NodeId>) -> Self {
+        Self { id, op, inputs, shares: None }
+    }
+
+    /// The node whose parameters it uses: itself, unless it shares those of another.
+    pub fn owner(&self) -> &NodeId {
+        self.shares.as_ref().unwrap_or(&self.id)
+    }
+
+    /// The name in the network of its op's parameter `name`.
+    pub fn parameter(&self, name: &str) -> ParameterId {
+        ParameterId::new(self.owner(), name)
+    }
 }
 
 /// How large a network may be at all, whatever the budget of its policy.
@@ -109,7 +129,7 @@ impl Network {
     ///
     /// # Errors
     /// A repeated or reserved id, an unknown or later input, a shape that does not fit, a size above [`Limits`], a
-    /// node that nothing uses.
+    /// node that nothing uses, shared parameters that are not those of an earlier node of the same op and shapes.
     pub fn new(input: Shape, nodes: Vec<Node>) -> Result<Self, NetworkError> {
         let limits = Limits::default();
         if nodes.is_empty() {
@@ -137,7 +157,12 @@ impl Network {
             let shape = node.op.output_shape(&inputs).map_err(|reason| fault(node, reason))?;
             check_axes(&shape, &limits)?;
             let declared = node.op.parameters(&inputs);
-            for spec in declared.iter().filter(|spec| spec.kind == ParameterKind::Trained) {
+            if let Some(owner) = &node.shares {
+                let shared = positions.get(owner).map(|&at: &usize| (&nodes[at], &specs[at]));
+                check_shared(node, &declared, shared)?;
+            }
+            let own = declared.iter().filter(|spec| node.shares.is_none() && spec.kind == ParameterKind::Trained);
+            for spec in own {
                 let size = spec.dims.iter().try_fold(1u64, |all, &axis| all.checked_mul(axis as u64));
                 parameters = size.and_then(|size| parameters.checked_add(size)).unwrap_or(u64::MAX);
             }
@@ -202,17 +227,21 @@ impl Network {
         node.inputs.iter().map(shape).collect()
     }
 
-    /// The declared parameters of a node, in the op's order; empty for unknown ids.
+    /// The declared parameters of a node, in the op's order; those of another node if it shares them; empty for unknown
+    /// ids.
     pub fn node_parameters(&self, id: &NodeId) -> &[ParameterSpec] {
         self.position(id).map_or(&[], |position| &self.specs[position])
     }
 
-    /// Every parameter of the network with its declaration, in order of nodes.
+    /// The nodes with parameters of their own, each with their declarations.
+    pub fn owners(&self) -> impl Iterator<Item = (&Node, &[ParameterSpec])> {
+        let nodes = self.nodes.iter().zip(self.specs.iter());
+        nodes.filter(|(node, _)| node.shares.is_none()).map(|(node, specs)| (node, specs.as_slice()))
+    }
+
+    /// Every parameter of the network with its declaration, in order of nodes; one that is shared stands once.
     pub fn parameters(&self) -> impl Iterator<Item = (ParameterId, &ParameterSpec)> {
-        self.nodes
-            .iter()
-            .zip(self.specs.iter())
-            .flat_map(|(node, specs)| specs.iter().map(|spec| (ParameterId::new(&node.id, spec.name), spec)))
+        self.owners().flat_map(|(node, specs)| specs.iter().map(|spec| (node.parameter(spec.name), spec)))
     }
 
     /// The nodes that take this output, each with the index among its inputs; one that takes it twice stands twice.
@@ -223,13 +252,8 @@ impl Network {
 
     /// How many trained numbers the network has (running statistics are not counted).
     pub fn parameter_count(&self) -> u64 {
-        let trained = |spec: &&ParameterSpec| spec.kind == ParameterKind::Trained;
-        self.specs
-            .iter()
-            .flatten()
-            .filter(trained)
-            .map(|spec| spec.dims.iter().map(|&axis| axis as u64).product::<u64>())
-            .sum()
+        let trained = self.parameters().filter(|(_, spec)| spec.kind == ParameterKind::Trained);
+        trained.map(|(_, spec)| spec.elements() as u64).sum()
     }
 
     /// How many layers with weights the network has: nodes that produce channels (Linear, Conv2d).
@@ -274,12 +298,14 @@ struct NetworkDocument {
     nodes: Vec<NodeDocument>,
 }
 
-/// The stored form of a node: `{"id", "op", "inputs", …hyperparameters}`.
+/// The stored form of a node: `{"id", "op", "inputs", "shares"?, …hyperparameters}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeDocument {
     pub(super) id: NodeId,
     op: String,
     inputs: Vec<NodeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shares: Option<NodeId>,
     #[serde(flatten)]
     hyperparameters: Map<String, Value>,
 }
@@ -288,7 +314,7 @@ impl NodeDocument {
     /// The node, if there is such an op with such hyperparameters.
     pub(super) fn read(self) -> Result<Node, NetworkError> {
         match ops::from_document(&self.op, &self.hyperparameters) {
-            Ok(op) => Ok(Node { id: self.id, op, inputs: self.inputs }),
+            Ok(op) => Ok(Node { id: self.id, op, inputs: self.inputs, shares: self.shares }),
             Err(reason) => Err(NetworkError::Node { node: self.id, reason }),
         }
     }
@@ -300,6 +326,7 @@ impl From<&Network> for NetworkDocument {
             id: node.id.clone(),
             op: node.op.kind().to_owned(),
             inputs: node.inputs.clone(),
+            shares: node.shares.clone(),
             hyperparameters: node.op.document(),
         };
         Self { input: network.input.clone(), nodes: network.nodes.iter().map(node).collect() }
@@ -323,6 +350,31 @@ impl<'de> Deserialize<'de> for Network {
 
 fn fault(node: &Node, reason: String) -> NetworkError {
     NetworkError::Node { node: node.id.clone(), reason }
+}
+
+/// Whether a node may use the parameters of another: `shared` is that node with what it declares, if it stands earlier.
+fn check_shared(
+    node: &Node,
+    declared: &[ParameterSpec],
+    shared: Option<(&Node, &Vec<ParameterSpec>)>,
+) -> Result<(), NetworkError> {
+    let refuse = |reason: &str| Err(fault(node, format!("it shares the parameters of another node: {reason}")));
+    let Some((owner, specs)) = shared else {
+        return refuse("that must be an earlier one");
+    };
+    if owner.shares.is_some() {
+        return refuse("that must have parameters of its own");
+    }
+    if owner.op.kind() != node.op.kind() || owner.op.document() != node.op.document() || specs != declared {
+        return refuse("both must be of one op, with the same hyperparameters and shapes");
+    }
+    if declared.is_empty() {
+        return refuse("its op has none");
+    }
+    if declared.iter().any(|spec| spec.kind == ParameterKind::Statistic) {
+        return refuse("running statistics belong to one place in the network");
+    }
+    Ok(())
 }
 
 fn within(what: &'static str, value: u64, limit: u64) -> Result<(), NetworkError> {

@@ -41,11 +41,7 @@ mod tests {
     use std::sync::Arc;
 
     fn network(out: usize) -> Network {
-        let node = |id: &str, out, input| Node {
-            id: NodeId::parse(id).unwrap(),
-            op: Arc::new(Linear { out }),
-            inputs: vec![input],
-        };
+        let node = |id: &str, out, input| Node::new(NodeId::parse(id).unwrap(), Arc::new(Linear { out }), vec![input]);
         let below = node("below", out, NodeId::input());
         let output = node("output", 3, below.id.clone());
         Network::new(Shape::flat(50), vec![below, output]).unwrap()

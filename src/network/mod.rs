@@ -21,7 +21,7 @@ pub use channels::ChannelRelation;
 pub use error::NetworkError;
 pub use graph::{Network, Node, NodeId};
 pub use op::{FixedSet, Mode, Op};
-pub use parameter::{AxisRole, ParameterId, ParameterKind, ParameterSpec, Parameters};
+pub use parameter::{AxisRole, ChannelAxes, ParameterId, ParameterKind, ParameterSpec, Parameters};
 pub use shape::Shape;
 
 #[cfg(test)]

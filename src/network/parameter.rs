@@ -102,7 +102,29 @@ pub struct ParameterSpec {
     pub initial: Initial,
 }
 
+/// The axes of a parameter that run over channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelAxes {
+    /// The axis over the node's own channels.
+    pub out: Option<usize>,
+    /// The axis over those of an input.
+    pub input: Option<usize>,
+}
+
 impl ParameterSpec {
+    /// Its axes that run over channels.
+    pub fn channel_axes(&self) -> ChannelAxes {
+        ChannelAxes {
+            out: self.axes.iter().position(|role| *role == AxisRole::Out),
+            input: self.axes.iter().position(|role| role.consumes().is_some()),
+        }
+    }
+
+    /// How many numbers it has.
+    pub fn elements(&self) -> usize {
+        self.dims.iter().product()
+    }
+
     /// The input whose channels it consumes, if it consumes any.
     pub fn consumes(&self) -> Option<usize> {
         self.axes.iter().find_map(|role| role.consumes())

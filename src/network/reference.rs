@@ -32,6 +32,20 @@ pub fn evaluate(
     batch: &ReferenceBatch,
     mode: Mode,
 ) -> Result<ReferenceBatch, NetworkError> {
+    let mut outputs = outputs(network, parameters, batch, mode)?;
+    Ok(outputs.pop().expect("a network has a node: `new` refuses none"))
+}
+
+/// What every node gives for a batch of inputs, in order of nodes.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn outputs(
+    network: &Network,
+    parameters: &ReferenceParameters,
+    batch: &ReferenceBatch,
+    mode: Mode,
+) -> Result<Vec<ReferenceBatch>, NetworkError> {
     if batch.rows == 0 || batch.shape != *network.input() || batch.values.len() != batch.rows * batch.shape.elements() {
         let (given, wanted) = (&batch.shape, network.input());
         let text = format!("a batch of {} rows of {given}, but the network takes rows of {wanted}", batch.rows);
@@ -45,7 +59,7 @@ pub fn evaluate(
         let input = ReferenceInput { inputs: &inputs, parameters: &values, mode, node: node.id.as_str() };
         outputs.push(node.op.reference(input));
     }
-    Ok(outputs.pop().expect("a network has a node: `new` refuses none"))
+    Ok(outputs)
 }
 
 fn parameters_of<'a>(
@@ -55,7 +69,7 @@ fn parameters_of<'a>(
 ) -> Result<Vec<&'a [f64]>, NetworkError> {
     let mut values = Vec::with_capacity(network.node_parameters(&node.id).len());
     for spec in network.node_parameters(&node.id) {
-        match parameters.get(&ParameterId::new(&node.id, spec.name)) {
+        match parameters.get(&node.parameter(spec.name)) {
             Some(value) if value.len() == spec.dims.iter().product::<usize>() => values.push(value.as_slice()),
             _ => {
                 let reason = format!("its parameter `{}` is missing or of another size", spec.name);

@@ -16,7 +16,7 @@ use super::ops::add::Add;
 use super::ops::linear::Linear;
 use super::ops::relu::Relu;
 use super::*;
-use crate::compute::optimizer::Optimizer;
+use crate::compute::optimizer::{Optimizer, Rate};
 use crate::compute::random::{Purpose, Random};
 
 const TRAIN: Mode = Mode::Train { seed: 11, step: 3 };
@@ -31,7 +31,7 @@ fn cnn(channels: &[usize], input: &Shape, outputs: usize) -> Network {
 
 fn node(id: &str, op: impl Op, inputs: &[&str]) -> Node {
     let inputs = inputs.iter().map(|id| NodeId::parse(id).unwrap()).collect();
-    Node { id: NodeId::parse(id).unwrap(), op: Arc::new(op), inputs }
+    Node::new(NodeId::parse(id).unwrap(), Arc::new(op), inputs)
 }
 
 /// A block that is added to its own input, then an output that takes the sum with itself.
@@ -273,7 +273,7 @@ fn train(network: &Network, optimizer: Optimizer, inputs: &Tensor, targets: &[f3
         means.push(loss.rows.iter().sum::<f32>() / loss.rows.len() as f32);
         for (id, gradient) in backward(network, &parameters, pass, &loss.gradient).unwrap() {
             let moments = moments.get_mut(&id).unwrap();
-            let updated = optimizer.update(&parameters[&id], &gradient, moments, step, 0.02).unwrap();
+            let updated = optimizer.update(&parameters[&id], &gradient, moments, step, &Rate::constant(0.02)).unwrap();
             parameters.insert(id, updated);
         }
     }

@@ -94,7 +94,7 @@ fn deeper(network: &Network, hidden: &[&Node], refused: &mut Vec<String>) -> Opt
         return None;
     };
     for kind in [DeeperKind::Identity, DeeperKind::Residual] {
-        let request = GrowthRequest::Deeper(Deeper { after: Nodes::These(vec![last.id.clone()]), kind });
+        let request = GrowthRequest::Deeper(Deeper::plain(Nodes::These(vec![last.id.clone()]), kind));
         match plan(network, &request, 0) {
             Ok(plan) => return Some((plan, format!("deeper after {}", last.id))),
             Err(refusal) => refused.push(refusal.to_string()),

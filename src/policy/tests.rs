@@ -59,7 +59,7 @@ fn life(settings: &PolicySettings, mut network: Network, rows: u64) -> Vec<(Grow
         if let Some(request) = decide(settings, &signals, &network).grow {
             let plan = plan(&network, &request, 1).unwrap();
             growths.push((plan.op, examples, plan.parameters_before, plan.parameters_after));
-            (network, grown_at) = (plan.student, examples);
+            (network, grown_at) = (plan.student().clone(), examples);
         }
     }
     growths

@@ -122,17 +122,18 @@ impl Trainer {
         let rows = self.probe_rows()?;
         let optimizer = self.progress.training.optimizer;
         let (network, state) = (&self.model.network, &self.state);
-        let (grown, certificate) = environment.compute(|| {
-            let grown = growth::apply(&plan, network, state, &optimizer)?;
+        let (plan, grown, certificate) = environment.compute(|| {
             let probe = Probe { rows, seed };
-            let student = (&plan.student, &grown.parameters);
+            let plan = growth::measure(plan, network, &state.parameters, &probe)?;
+            let grown = growth::apply(&plan, network, state, &optimizer)?;
+            let student = (plan.student(), &grown.parameters);
             let certificate = growth::certify(&plan, (network, &state.parameters), student, &probe)?;
-            Ok::<_, GrowthError>((grown, certificate))
+            Ok::<_, GrowthError>((plan, grown, certificate))
         })?;
         if !certificate.preserved {
             return Ok(Err(not_preserved(&certificate)));
         }
-        let model = Model { network: plan.student.clone(), ..translated.model };
+        let model = Model { network: plan.student().clone(), ..translated.model };
         let seconds = started.elapsed().as_secs_f64();
         Ok(Ok(Grown { plan, model, state: grown, certificate, seconds }))
     }
@@ -326,7 +327,7 @@ impl Trainer {
 fn not_preserved(certificate: &Certificate) -> Refusal {
     let served = (certificate.served_max_rel_diff, certificate.served_limit);
     let decided = (certificate.max_rel_diff, certificate.limit);
-    let trained = (certificate.train_max_rel_diff.unwrap_or(0.0), certificate.limit);
+    let trained = certificate.train_max_rel_diff.zip(certificate.train_limit).unwrap_or_default();
     let beyond = [decided, served, trained].into_iter().find(|(figure, limit)| figure > limit);
     let (max_rel_diff, limit) = beyond.unwrap_or(decided);
     Refusal::NotPreserved { max_rel_diff, limit }

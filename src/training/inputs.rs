@@ -153,7 +153,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Starts the optimizer's memory anew, every moment born now.
+    /// Starts the optimizer's memory anew, every moment born now: every element is warmed up again like a newborn one, as
+    /// the first steps of an optimizer that remembers nothing are its least certain.
     pub fn empty_moments(&mut self, optimizer: &Optimizer) -> Result<(), TrainingError> {
         let step = self.state.optimizer.step;
         let parameters = self.state.parameters.clone();

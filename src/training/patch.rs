@@ -172,6 +172,12 @@ mod tests {
     }
 
     #[test]
+    fn weight_decay_changes_within_its_range() {
+        assert_eq!(patched(json!({"training": {"weight_decay": 0.01}})).unwrap().training.weight_decay, 0.01);
+        assert_eq!(patched(json!({"training": {"weight_decay": -1.0}})).unwrap_err(), ["/training/weight_decay"]);
+    }
+
+    #[test]
     fn null_puts_a_setting_back_to_its_default() {
         let document = patched(json!({"training": {"batch": null}})).unwrap();
         assert_eq!(document.training.batch, TrainingSettings::default().batch);

@@ -250,7 +250,7 @@ impl Trainer {
             let plan = growth::plan(&network, &request, self.progress.training.seed)
                 .map_err(|refusal| TrainingError::Damaged(format!("the live version cannot be grown: {refusal}")))?;
             state = growth::apply(&plan, &network, &state, &optimizer)?;
-            network = plan.student;
+            network = plan.student().clone();
         }
         rescale(&network, &mut state, &live.model.targets, &self.model.targets)?;
         let same = network == live.model.network && self.model == live.model;

@@ -1,10 +1,12 @@
-//! The learning rate at a step: configured × set-backs × warm-up after a growth, and in passes over history × plateau.
+//! The learning rate: configured × set-backs, in passes over history × plateau, and warmed up after a growth.
 //!
-//! A function of settings, the step's number and two numbers that the checkpoint carries. Called by the trainer.
+//! A function of settings and two numbers that the checkpoint carries; the optimizer makes of it, with the step's number
+//! and the births that its state carries, the rate of every element. Called by the trainer.
 
 use serde::{Deserialize, Serialize};
 
 use super::settings::TrainingSettings;
+use crate::compute::optimizer::{Rate, Warmup};
 
 /// What moves the rate away from the configured one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -28,12 +30,19 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// The rate of step number `step` (1 for the learner's first).
+    /// The rate of every step from here to the next growth, set-back or change of settings.
     ///
     /// The first step after a growth has `growth_lr_factor` of the configured rate (Net2Net, appendix A); from there it
-    /// rises linearly and is back after `growth_warmup` steps. Only the last growth counts.
-    pub fn learning_rate(&self, settings: &TrainingSettings, step: u64) -> f64 {
-        settings.learning_rate * self.set_back_factor * self.warmup(settings, step)
+    /// rises linearly and is back after `growth_warmup` steps. Only the last growth counts. What was born in a growth, or
+    /// got empty moments later, is warmed up the same way by its own age: new inputs and classes come up slowly without
+    /// slowing down the others.
+    pub fn rate(&self, settings: &TrainingSettings) -> Rate {
+        Rate {
+            base: settings.learning_rate * self.set_back_factor,
+            warmup: Warmup { factor: settings.growth_lr_factor, steps: settings.growth_warmup },
+            restarted: self.grown_at,
+            decay: settings.weight_decay,
+        }
     }
 
     /// A growth was committed after `step` steps: the warm-up starts again. It never compounds with an earlier one.
@@ -45,16 +54,6 @@ impl Rates {
     pub fn set_back(&mut self) {
         // A power of two, so that its decimal form in a checkpoint is exact; it stops long before it would be zero.
         self.set_back_factor = (self.set_back_factor * 0.5).max(SMALLEST_FACTOR);
-    }
-
-    fn warmup(&self, settings: &TrainingSettings, step: u64) -> f64 {
-        let Some(grown_at) = self.grown_at else { return 1.0 };
-        let since = step.saturating_sub(grown_at).saturating_sub(1);
-        if since >= settings.growth_warmup {
-            return 1.0;
-        }
-        let share = since as f64 / settings.growth_warmup as f64;
-        settings.growth_lr_factor + (1.0 - settings.growth_lr_factor) * share
     }
 }
 
@@ -72,12 +71,12 @@ mod tests {
     #[test]
     fn the_rate_restarts_at_a_growth_and_is_back_after_the_warmup() {
         let (settings, mut rates) = (settings(), Rates::default());
-        assert_eq!(rates.learning_rate(&settings, 1), 0.01);
+        assert_eq!(rates.rate(&settings).at(1, 0), 0.01);
         rates.grown(500);
-        assert!((rates.learning_rate(&settings, 501) - 0.001).abs() < 1e-12);
-        assert!((rates.learning_rate(&settings, 551) - 0.0055).abs() < 1e-12);
-        assert_eq!(rates.learning_rate(&settings, 601), 0.01);
-        assert_eq!(rates.learning_rate(&settings, 9_000), 0.01);
+        assert!((rates.rate(&settings).at(501, 0) - 0.001).abs() < 1e-12);
+        assert!((rates.rate(&settings).at(551, 0) - 0.0055).abs() < 1e-12);
+        assert_eq!(rates.rate(&settings).at(601, 0), 0.01);
+        assert_eq!(rates.rate(&settings).at(9_000, 0), 0.01);
     }
 
     #[test]
@@ -85,16 +84,27 @@ mod tests {
         let (settings, mut rates) = (settings(), Rates::default());
         rates.grown(500);
         rates.grown(510);
-        assert!((rates.learning_rate(&settings, 511) - 0.001).abs() < 1e-12);
+        assert!((rates.rate(&settings).at(511, 0) - 0.001).abs() < 1e-12);
+    }
+
+    #[test]
+    fn new_classes_come_up_by_themselves_and_do_not_compound_with_a_growth() {
+        let (settings, mut rates) = (settings(), Rates::default());
+        let before = rates.rate(&settings);
+        assert!((before.at(501, 500) - 0.001).abs() < 1e-12);
+        assert_eq!(before.at(501, 0), 0.01);
+        rates.grown(500);
+        let after = rates.rate(&settings);
+        assert_eq!([after.at(501, 500), after.at(501, 0)], [before.at(501, 500); 2]);
     }
 
     #[test]
     fn set_backs_halve_the_rate_and_never_end_it() {
         let (settings, mut rates) = (settings(), Rates::default());
         rates.set_back();
-        assert_eq!(rates.learning_rate(&settings, 1), 0.005);
+        assert_eq!(rates.rate(&settings).at(1, 0), 0.005);
         (0..2_000).for_each(|_| rates.set_back());
-        assert!(rates.learning_rate(&settings, 1) > 0.0);
+        assert!(rates.rate(&settings).at(1, 0) > 0.0);
     }
 
     #[test]
@@ -107,6 +117,6 @@ mod tests {
     fn without_a_warmup_the_rate_stays() {
         let mut rates = Rates::default();
         rates.grown(10);
-        assert_eq!(rates.learning_rate(&TrainingSettings { growth_warmup: 0, ..settings() }, 11), 0.01);
+        assert_eq!(rates.rate(&TrainingSettings { growth_warmup: 0, ..settings() }).at(11, 10), 0.01);
     }
 }

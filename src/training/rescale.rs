@@ -55,7 +55,7 @@ mod tests {
 
     use super::super::step::{Batch, StepOutcome, StepRule, StepTargets, first_state, step};
     use super::*;
-    use crate::compute::optimizer::Optimizer;
+    use crate::compute::optimizer::{Optimizer, Rate};
     use crate::network::Shape;
     use crate::network::builders::NetworkSpec;
     use crate::network::execute::evaluate;
@@ -84,7 +84,7 @@ mod tests {
     fn one_step(network: &Network, state: &mut State, truths: &[f64], targets: &Targets) {
         let numbers = truths.iter().map(|truth| ((truth - targets.shift()) / targets.scale()) as f32).collect();
         let batch = Batch { inputs: inputs(), targets: StepTargets::Numbers(numbers) };
-        let rule = StepRule { optimizer: OPTIMIZER, learning_rate: 0.05, seed: 1 };
+        let rule = StepRule { optimizer: OPTIMIZER, rate: Rate::constant(0.05), seed: 1 };
         assert!(matches!(step(network, state, &batch, &rule).unwrap(), StepOutcome::Done { .. }));
     }
 

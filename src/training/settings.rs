@@ -13,6 +13,9 @@ pub struct TrainingSettings {
     pub optimizer: Optimizer,
     /// The step size.
     pub learning_rate: f64,
+    /// Decoupled weight decay: the share of every weight, times the step size, that a step takes from it. Biases, scales
+    /// and slopes keep theirs.
+    pub weight_decay: f64,
     /// Rows of a step: newest rows and replay together.
     pub batch: usize,
     /// The seed of everything random in this learner's life.
@@ -35,9 +38,10 @@ pub struct TrainingSettings {
     pub holdout_share: f64,
     /// Most passes over history while the stream is quiet.
     pub max_passes: u32,
-    /// The learning rate after a growth, as a share of `learning_rate`.
+    /// The learning rate after a growth, as a share of `learning_rate`: of everything after `wider` and `deeper`, of what
+    /// is new alone after new inputs and classes.
     pub growth_lr_factor: f64,
-    /// Steps until the learning rate is back.
+    /// Steps until that learning rate is back.
     pub growth_warmup: u64,
 }
 
@@ -46,6 +50,7 @@ impl Default for TrainingSettings {
         Self {
             optimizer: Optimizer::ADAM,
             learning_rate: 0.002,
+            weight_decay: 0.0,
             batch: 32,
             seed: 1,
             steps_per_row: 0.5,
@@ -70,6 +75,7 @@ impl TrainingSettings {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let checks = [
             ("/learning_rate", positive_up_to(self.learning_rate, 10.0), "is a number above 0 and up to 10"),
+            ("/weight_decay", share_of_rate(self.weight_decay, self.learning_rate), WEIGHT_DECAY),
             ("/batch", (1..=4_096).contains(&self.batch), "is a whole number from 1 to 4096"),
             ("/steps_per_row", positive_up_to(self.steps_per_row, 10.0), "is a number above 0 and up to 10"),
             ("/replay_share", share(self.replay_share), "is a number from 0 to below 1"),
@@ -85,6 +91,13 @@ impl TrainingSettings {
         faults.extend(failed(checks));
         faults
     }
+}
+
+const WEIGHT_DECAY: &str = "is a number from 0 to 1, and times `learning_rate` below 1";
+
+/// Whether a step takes less than the whole weight; a rate that is no number is a fault of its own.
+fn share_of_rate(decay: f64, rate: f64) -> bool {
+    (0.0..=1.0).contains(&decay) && (rate.is_nan() || decay * rate < 1.0)
 }
 
 fn optimizer_faults(optimizer: &Optimizer) -> Vec<(String, String)> {
@@ -175,6 +188,10 @@ mod tests {
             ("/learning_rate", TrainingSettings { learning_rate: f64::NAN, ..good() }),
             ("/learning_rate", TrainingSettings { learning_rate: 0.0, ..good() }),
             ("/learning_rate", TrainingSettings { learning_rate: 10.5, ..good() }),
+            ("/weight_decay", TrainingSettings { weight_decay: -0.01, ..good() }),
+            ("/weight_decay", TrainingSettings { weight_decay: 1.5, ..good() }),
+            ("/weight_decay", TrainingSettings { weight_decay: f64::NAN, ..good() }),
+            ("/weight_decay", TrainingSettings { weight_decay: 0.5, learning_rate: 2.0, ..good() }),
             ("/batch", TrainingSettings { batch: 0, ..good() }),
             ("/batch", TrainingSettings { batch: 4_097, ..good() }),
             ("/steps_per_row", TrainingSettings { steps_per_row: -1.0, ..good() }),
@@ -200,6 +217,13 @@ mod tests {
             let faults = settings.faults();
             assert_eq!(faults.iter().map(|fault| fault.0.as_str()).collect::<Vec<_>>(), [pointer], "{settings:?}");
         }
+    }
+
+    #[test]
+    fn settings_from_before_weight_decay_have_none() {
+        let mut document = serde_json::to_value(TrainingSettings::default()).unwrap();
+        assert_eq!(document.as_object_mut().unwrap().remove("weight_decay"), Some(0.0.into()));
+        assert_eq!(serde_json::from_value::<TrainingSettings>(document).unwrap(), TrainingSettings::default());
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //!
 //! Invariant: a non-finite loss, gradient or weight never enters the state. Called by the trainer on its pool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{CpuStorage, Storage, Tensor};
 
 use super::encoded::{EncodedLabels, EncodedRows};
-use crate::compute::optimizer::{Optimizer, OptimizerState};
+use crate::compute::optimizer::{Optimizer, OptimizerState, Rate};
 use crate::growth::State;
 use crate::network::execute::{backward, forward};
 use crate::network::loss::{cross_entropy, squared_error};
-use crate::network::{AxisRole, Mode, Network, NetworkError, ParameterKind, Parameters};
+use crate::network::{AxisRole, Mode, Network, NetworkError, ParameterId, ParameterKind, Parameters};
 use crate::stream::Targets;
 
 /// Larger gradients have a square that f32 cannot hold: a second moment would be infinite and its weight frozen for ever.
@@ -40,8 +40,9 @@ pub struct Batch {
 pub struct StepRule {
     /// The optimizer.
     pub optimizer: Optimizer,
-    /// The step size of this step ([`super::rates::Rates::learning_rate`]).
-    pub learning_rate: f64,
+    /// How far the step goes ([`super::rates::Rates::rate`]). Its decay is that of weights: of the parameters that
+    /// consume channels; nothing decays of those that only shift or scale them.
+    pub rate: Rate,
     /// The learner's seed, for dropout.
     pub seed: u64,
 }
@@ -120,13 +121,16 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
             return Ok(StepOutcome::NonFinite { what: format!("statistic {id}") });
         }
     }
+    let decaying = if rule.rate.decay == 0.0 { BTreeSet::new() } else { weights(network) };
     // Everything new is collected first, so that whatever fails leaves the state as it was.
     let mut updated = Vec::with_capacity(gradients.len());
     for (id, gradient) in &gradients {
         let missing = || StepError::MissingMoments(id.to_string());
         let mut moments = state.optimizer.moments.get(id.as_str()).ok_or_else(missing)?.clone();
         let parameter = state.parameters.get(id).ok_or_else(missing)?;
-        let parameter = rule.optimizer.update(parameter, gradient, &mut moments, number, rule.learning_rate)?;
+        let decay = if decaying.contains(id) { rule.rate.decay } else { 0.0 };
+        let rate = Rate { decay, ..rule.rate };
+        let parameter = rule.optimizer.update(parameter, gradient, &mut moments, number, &rate)?;
         if !within(&parameter, f32::MAX)? {
             return Ok(StepOutcome::NonFinite { what: format!("parameter {id}") });
         }
@@ -141,13 +145,18 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
     Ok(StepOutcome::Done { loss: mean })
 }
 
+/// The parameters that weigh channels against each other.
+fn weights(network: &Network) -> BTreeSet<ParameterId> {
+    network.parameters().filter(|(_, spec)| spec.consumes().is_some()).map(|(id, _)| id).collect()
+}
+
 /// The training state of newly initialised parameters: empty moments for each trained one, all born at step 0.
 pub fn first_state(network: &Network, parameters: Parameters, optimizer: &Optimizer) -> Result<State, StepError> {
     let mut moments = BTreeMap::new();
     for (id, spec) in network.parameters().filter(|(_, spec)| spec.kind == ParameterKind::Trained) {
         let parameter = parameters.get(&id).ok_or_else(|| StepError::MissingMoments(id.to_string()))?;
         let out_axis = spec.axes.iter().position(|role| *role == AxisRole::Out);
-        let in_axis = spec.axes.iter().position(|role| matches!(role, AxisRole::In { .. }));
+        let in_axis = spec.axes.iter().position(|role| role.consumes().is_some());
         moments.insert(id.to_string(), optimizer.moments(parameter, out_axis, in_axis, 0)?);
     }
     Ok(State { parameters, optimizer: OptimizerState { step: 0, moments } })
@@ -172,9 +181,9 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::network::Shape;
     use crate::network::builders::NetworkSpec;
     use crate::network::initialize::initialize;
-    use crate::network::{ParameterId, Shape};
 
     fn start(optimizer: Optimizer) -> (Network, State) {
         let network = NetworkSpec::Mlp { hidden: vec![8], dropout: 0.2 }.build(&Shape::flat(2), 2).unwrap();
@@ -203,7 +212,7 @@ mod tests {
     fn steps_lower_the_loss_with_every_optimizer() {
         for (optimizer, learning_rate) in [(Optimizer::ADAM, 0.02), (Optimizer::SGD, 0.1), (Optimizer::RMSPROP, 0.01)] {
             let (network, mut state) = start(optimizer);
-            let rule = StepRule { optimizer, learning_rate, seed: 1 };
+            let rule = StepRule { optimizer, rate: Rate::constant(learning_rate), seed: 1 };
             let mut losses = Vec::new();
             for _ in 0..60 {
                 match step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap() {
@@ -219,7 +228,7 @@ mod tests {
     #[test]
     fn a_step_that_is_not_finite_changes_nothing() {
         let (network, mut state) = start(Optimizer::ADAM);
-        let rule = StepRule { optimizer: Optimizer::ADAM, learning_rate: 0.01, seed: 1 };
+        let rule = StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.01), seed: 1 };
         step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap();
         let before = values(&state);
         let mut poisoned = SEPARABLE;
@@ -229,7 +238,7 @@ mod tests {
             let outcome = step(&network, &mut state, &batch(rows), &rule).unwrap();
             assert!(matches!(outcome, StepOutcome::NonFinite { .. }), "{outcome:?}");
         }
-        let wild = StepRule { learning_rate: f64::from(f32::MAX) * 1e10, ..rule };
+        let wild = StepRule { rate: Rate::constant(f64::from(f32::MAX) * 1e10), ..rule };
         let outcome = step(&network, &mut state, &batch(SEPARABLE), &wild).unwrap();
         assert!(matches!(outcome, StepOutcome::NonFinite { ref what } if what.starts_with("parameter")), "{outcome:?}");
         assert_eq!(values(&state), before);
@@ -240,7 +249,7 @@ mod tests {
     fn the_same_steps_give_the_same_bits() {
         let run = || {
             let (network, mut state) = start(Optimizer::ADAM);
-            let rule = StepRule { optimizer: Optimizer::ADAM, learning_rate: 0.01, seed: 7 };
+            let rule = StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.01), seed: 7 };
             for _ in 0..10 {
                 step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap();
             }
@@ -265,7 +274,7 @@ mod tests {
         let values: Vec<f32> = (0..64).map(|index| index as f32 / 64.0).collect();
         let inputs = Tensor::from_slice(&values, (4, 1, 4, 4), &Device::Cpu).unwrap();
         let batch = Batch { inputs, targets: StepTargets::Classes(vec![0, 1, 0, 1]) };
-        let rule = StepRule { optimizer: Optimizer::ADAM, learning_rate: 0.01, seed: 1 };
+        let rule = StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.01), seed: 1 };
         step(&network, &mut state, &batch, &rule).unwrap();
         assert!(read(&state).iter().zip(&before).all(|(after, before)| after != before));
     }

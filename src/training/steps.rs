@@ -13,6 +13,7 @@ use super::rates::plateau_factor;
 use super::replay::{RoundStep, step_rows};
 use super::step::{Batch, StepOutcome, StepRule, step};
 use super::trainer::Trainer;
+use crate::compute::optimizer::Rate;
 use crate::growth::State;
 use crate::stream::{Seq, StoredExample};
 
@@ -136,6 +137,9 @@ impl Trainer {
         let environment = self.environment.clone();
         let Self { model, state, progress, .. } = self;
         let settings = &progress.training;
+        let rate = progress.rates.rate(settings);
+        let rate = Rate { base: factor * rate.base, ..rate };
+        let rule = StepRule { optimizer: settings.optimizer, rate, seed: settings.seed };
         let started = Instant::now();
         let mut done = Vec::with_capacity(batches.len());
         environment.compute(|| {
@@ -147,11 +151,6 @@ impl Trainer {
                 let began = Instant::now();
                 let rows = EncodedRows::encode(model, batch.iter().map(|example| &**example));
                 let batch = Batch::of(&rows, &model.targets, &environment.device)?;
-                let rule = StepRule {
-                    optimizer: settings.optimizer,
-                    learning_rate: factor * progress.rates.learning_rate(settings, state.optimizer.step + 1),
-                    seed: settings.seed,
-                };
                 let outcome = step(&model.network, state, &batch, &rule)?;
                 let undone = matches!(outcome, StepOutcome::NonFinite { .. });
                 done.push(Some(Done { outcome, rows: rows.len(), took: began.elapsed() }));

@@ -2,16 +2,20 @@
 //!
 //! The state of a parameter is its moments and, for every index of its out axis and of its in axis, the *birth step*:
 //! the count of optimizer steps at which that row or column began with empty moments. An element's age is that of the
-//! younger of its two indices, so nothing is ever stepped with an old count and empty moments (growth.md §3, no. 17).
+//! younger of its two indices, so nothing is ever stepped with an old count and empty moments (growth.md §3, no. 17), and
+//! what was born after the start is warmed up by its own age while everything around it steps on as before.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+mod rate;
 mod spans;
 mod state_file;
 mod update;
+
+pub use rate::{Rate, Warmup};
 
 /// Which optimizer, with its constants. In documents: `"adam"`, `"sgd"`, `"rmsprop"`, or an object with the constants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -108,7 +112,8 @@ impl Optimizer {
         })
     }
 
-    /// The parameter after step number `step` (the first is 1) with this gradient; updates the moments.
+    /// The parameter after step number `step` (the first is 1) with this gradient; updates the moments. Every element has
+    /// the [`Rate`] of its own birth; decay comes off the element itself, beside the step.
     ///
     /// # Errors
     /// Shapes that differ from the parameter's, or moments of another optimizer; nothing has changed then.
@@ -118,9 +123,9 @@ impl Optimizer {
         gradient: &Tensor,
         moments: &mut Moments,
         step: u64,
-        learning_rate: f64,
+        rate: &Rate,
     ) -> candle_core::Result<Tensor> {
-        update::update(self, update::Step { parameter, gradient, step, learning_rate }, moments)
+        update::update(self, update::Step { parameter, gradient, number: step, rate }, moments)
     }
 }
 

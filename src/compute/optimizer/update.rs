@@ -1,19 +1,21 @@
-//! One step of one parameter: plain loops over its elements, each span of equal age with its own bias correction.
+//! One step of one parameter: plain loops over its elements, each span of equal birth with its own rate and bias
+//! correction.
 //!
 //! The same on every device: numbers come to the CPU and go back. Called by [`Optimizer::update`] only.
 
 use candle_core::{Result, Tensor};
 
+use super::rate::age;
 use super::spans::spans;
-use super::{Moments, Optimizer};
+use super::{Moments, Optimizer, Rate};
 
 /// What a step is given besides the moments.
 pub(super) struct Step<'a> {
     pub parameter: &'a Tensor,
     pub gradient: &'a Tensor,
     /// The number of this step; the first is 1.
-    pub step: u64,
-    pub learning_rate: f64,
+    pub number: u64,
+    pub rate: &'a Rate,
 }
 
 /// The parameter after the step; the moments change only if nothing fails.
@@ -23,19 +25,26 @@ pub(super) fn update(optimizer: &Optimizer, step: Step<'_>, moments: &mut Moment
     match *optimizer {
         Optimizer::Sgd { momentum } => {
             let mut first = moment(&moments.first, step.parameter)?;
-            let constants = Sgd { momentum: momentum as f32, rate: step.learning_rate as f32 };
-            constants.step(&mut parameter, &gradient, &mut first);
+            for span in spans(step.parameter.dims(), moments)? {
+                let rate = step.rate.at(step.number, span.birth);
+                let constants =
+                    Sgd { momentum: momentum as f32, rate: rate as f32, decay: (rate * step.rate.decay) as f32 };
+                let range = span.start..span.end;
+                constants.step(&mut parameter[range.clone()], &gradient[range.clone()], &mut first[range]);
+            }
             moments.first = Some(like(step.parameter, first)?);
         }
         Optimizer::RmsProp { decay, epsilon } => {
             let mut second = moment(&moments.second, step.parameter)?;
             for span in spans(step.parameter.dims(), moments)? {
+                let rate = step.rate.at(step.number, span.birth);
                 let constants = RmsProp {
-                    decay: decay as f32,
+                    keep: decay as f32,
                     rest: (1.0 - decay) as f32,
                     epsilon: epsilon as f32,
-                    rate: step.learning_rate as f32,
-                    root: correction(decay, age(step.step, span.birth)).sqrt() as f32,
+                    rate: rate as f32,
+                    decay: (rate * step.rate.decay) as f32,
+                    root: correction(decay, age(step.number, span.birth)).sqrt() as f32,
                 };
                 let range = span.start..span.end;
                 constants.step(&mut parameter[range.clone()], &gradient[range.clone()], &mut second[range]);
@@ -46,14 +55,15 @@ pub(super) fn update(optimizer: &Optimizer, step: Step<'_>, moments: &mut Moment
             let mut first = moment(&moments.first, step.parameter)?;
             let mut second = moment(&moments.second, step.parameter)?;
             for span in spans(step.parameter.dims(), moments)? {
-                let age = age(step.step, span.birth);
+                let (rate, age) = (step.rate.at(step.number, span.birth), age(step.number, span.birth));
                 let constants = Adam {
                     beta1: beta1 as f32,
                     rest1: (1.0 - beta1) as f32,
                     beta2: beta2 as f32,
                     rest2: (1.0 - beta2) as f32,
                     epsilon: epsilon as f32,
-                    rate: (step.learning_rate * correction(beta1, age)) as f32,
+                    rate: (rate * correction(beta1, age)) as f32,
+                    decay: (rate * step.rate.decay) as f32,
                     root: correction(beta2, age).sqrt() as f32,
                 };
                 let range = span.start..span.end;
@@ -70,22 +80,27 @@ pub(super) fn update(optimizer: &Optimizer, step: Step<'_>, moments: &mut Moment
 struct Sgd {
     momentum: f32,
     rate: f32,
+    /// The share of a parameter that the step takes from it.
+    decay: f32,
 }
 
 impl Sgd {
     fn step(&self, parameter: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
         for ((parameter, gradient), velocity) in parameter.iter_mut().zip(gradient).zip(velocity) {
             *velocity = self.momentum * *velocity + gradient;
-            *parameter -= self.rate * *velocity;
+            *parameter -= self.decay * *parameter + self.rate * *velocity;
         }
     }
 }
 
 struct RmsProp {
-    decay: f32,
+    /// The share of the mean of squares that stays.
+    keep: f32,
     rest: f32,
     epsilon: f32,
     rate: f32,
+    /// The share of a parameter that the step takes from it.
+    decay: f32,
     /// The square root of the second moment's bias correction.
     root: f32,
 }
@@ -93,8 +108,8 @@ struct RmsProp {
 impl RmsProp {
     fn step(&self, parameter: &mut [f32], gradient: &[f32], square: &mut [f32]) {
         for ((parameter, gradient), square) in parameter.iter_mut().zip(gradient).zip(square) {
-            *square = self.decay * *square + self.rest * gradient * gradient;
-            *parameter -= self.rate * gradient / (square.sqrt() * self.root + self.epsilon);
+            *square = self.keep * *square + self.rest * gradient * gradient;
+            *parameter -= self.decay * *parameter + self.rate * gradient / (square.sqrt() * self.root + self.epsilon);
         }
     }
 }
@@ -107,6 +122,8 @@ struct Adam {
     epsilon: f32,
     /// The learning rate with the first moment's bias correction.
     rate: f32,
+    /// The share of a parameter that the step takes from it.
+    decay: f32,
     /// The square root of the second moment's bias correction.
     root: f32,
 }
@@ -122,14 +139,9 @@ impl Adam {
         for ((parameter, gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(means) {
             *first = self.beta1 * *first + self.rest1 * gradient;
             *second = self.beta2 * *second + self.rest2 * gradient * gradient;
-            *parameter -= self.rate * *first / (second.sqrt() * self.root + self.epsilon);
+            *parameter -= self.decay * *parameter + self.rate * *first / (second.sqrt() * self.root + self.epsilon);
         }
     }
-}
-
-/// How many steps an element has been given at `step`, this one included.
-fn age(step: u64, birth: u64) -> u64 {
-    step.saturating_sub(birth).max(1)
 }
 
 /// 1 / (1 - decay^age): what turns a mean that began at zero into one without bias (Kingma and Ba 2015, §3).

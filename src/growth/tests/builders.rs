@@ -58,7 +58,7 @@ fn every_kind_of_network_widens_as_a_whole() {
         let (plan, _, certificate) = grow(&network, &state, &wider_all(1.5, Split::Replicate));
         assert!(certificate.preserved, "{name}: {certificate:?}");
         for node in network.nodes().iter().filter(|node| node.op.produces_channels()) {
-            let grown = width(&plan.student, node.id.as_str()) > width(&network, node.id.as_str());
+            let grown = width(plan.student(), node.id.as_str()) > width(&network, node.id.as_str());
             assert_eq!(grown, node.id != network.output().id, "{name}: {}", node.id);
         }
     }
@@ -69,10 +69,10 @@ fn every_kind_of_network_deepens_as_a_whole() {
     for (name, network) in small_networks() {
         for kind in [DeeperKind::Identity, DeeperKind::Residual] {
             let state = state(&network, &Optimizer::ADAM);
-            let request = GrowthRequest::Deeper(Deeper { after: Nodes::All, kind });
+            let request = GrowthRequest::Deeper(Deeper::plain(Nodes::All, kind));
             let (plan, _, certificate) = grow(&network, &state, &request);
             assert!(certificate.preserved, "{name}: {certificate:?}");
-            assert!(plan.student.layer_count() > network.layer_count(), "{name}");
+            assert!(plan.student().layer_count() > network.layer_count(), "{name}");
         }
     }
 }
@@ -82,7 +82,7 @@ fn a_new_category_is_a_new_row_of_its_embedding() {
     let (_, network) = small_networks().pop().unwrap();
     let state = state(&network, &Optimizer::ADAM);
     let (plan, grown, certificate) = grow(&network, &state, &GrowthRequest::Inputs { add: 2 });
-    assert_eq!((plan.student.input(), certificate.preserved), (&Shape::flat(7), true));
+    assert_eq!((plan.student().input(), certificate.preserved), (&Shape::flat(7), true));
     let (before, after) = (numbers(&state, "table/weight"), numbers(&grown, "table/weight"));
     assert_eq!((&after[..15], &after[15..]), (&before[..], &[0.0; 6][..]));
 }

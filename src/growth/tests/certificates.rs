@@ -19,7 +19,7 @@ fn moved(state: &State, parameter: &str, by: f32) -> State {
 }
 
 fn certificate(network: &Network, teacher: &State, plan: &Plan, student: &State) -> Certificate {
-    let sides = ((network, &teacher.parameters), (&plan.student, &student.parameters));
+    let sides = ((network, &teacher.parameters), (plan.student(), &student.parameters));
     certify(plan, sides.0, sides.1, &probe(network)).unwrap()
 }
 
@@ -86,7 +86,7 @@ fn probe_rows_are_bounded_and_must_fit() {
     let (plan, student, _) = grow(&network, &teacher, &wider_all(2.0, Split::Replicate));
     let certify_rows = |rows: Vec<Vec<f32>>| {
         let probe = Probe { rows, seed: 1 };
-        certify(&plan, (&network, &teacher.parameters), (&plan.student, &student.parameters), &probe)
+        certify(&plan, (&network, &teacher.parameters), (plan.student(), &student.parameters), &probe)
     };
     assert_eq!(certify_rows(vec![vec![0.5; 5]; 300]).unwrap().rows, 256);
     assert!(certify_rows(Vec::new()).unwrap().preserved);

@@ -20,7 +20,7 @@ fn new_inputs_are_zero_columns_at_the_end() {
     let network = mlp(&[4]);
     let before = state(&network, &Optimizer::ADAM);
     let (plan, after, certificate) = grow(&network, &before, &INPUTS);
-    assert_eq!(plan.student.input(), &Shape::flat(7));
+    assert_eq!(plan.student().input(), &Shape::flat(7));
     let old = numbers(&before, "hidden1/weight");
     for (old, new) in old.chunks(5).zip(numbers(&after, "hidden1/weight").chunks(7)) {
         assert_eq!((&new[..5], &new[5..]), (old, &[0.0, 0.0][..]));
@@ -33,8 +33,8 @@ fn every_consumer_of_the_input_grows_in_the_middle_of_a_concatenation_too() {
     let network = branching();
     let (plan, after, certificate) = grow(&network, &state(&network, &Optimizer::ADAM), &INPUTS);
     assert!(certificate.preserved, "{certificate:?}");
-    assert_eq!(width(&plan.student, "all"), width(&network, "all") + 2);
-    for row in numbers(&after, "output/weight").chunks(width(&plan.student, "all")) {
+    assert_eq!(width(plan.student(), "all"), width(&network, "all") + 2);
+    for row in numbers(&after, "output/weight").chunks(width(plan.student(), "all")) {
         assert_eq!(row[5 + 4..5 + 4 + 2], [0.0, 0.0], "behind `sum2` and the old inputs");
     }
 }
@@ -95,7 +95,7 @@ fn new_classes_take_at_most_epsilon_together_and_old_logits_stay() {
     let request = GrowthRequest::Classes { add: 4, epsilon: 1e-2, log_sum_exp: smallest };
     let (plan, after, certificate) = grow(&network, &before, &request);
     assert_eq!((certificate.max_abs_diff, certificate.limit, certificate.preserved), (0.0, 0.0, true));
-    let new = logits(&plan.student, &after);
+    let new = logits(plan.student(), &after);
     let mut largest = 0.0f64;
     for (old, new) in old.chunks(3).zip(new.chunks(7)) {
         assert_eq!(old, &new[..3]);

@@ -26,7 +26,7 @@ pub fn id(text: &str) -> NodeId {
 }
 
 pub fn node(name: &str, op: impl Op, inputs: &[&str]) -> Node {
-    Node { id: id(name), op: Arc::new(op), inputs: inputs.iter().map(|text| id(text)).collect() }
+    Node::new(id(name), Arc::new(op), inputs.iter().map(|text| id(text)).collect())
 }
 
 pub fn mlp(hidden: &[usize]) -> Network {
@@ -120,7 +120,7 @@ pub fn random_network(seed: u64) -> Network {
         let shapes: Vec<Shape> =
             inputs.iter().map(|id| tensors.iter().find(|(name, _)| name == id).unwrap().1.clone()).collect();
         tensors.push((name.clone(), op.output_shape(&shapes).unwrap()));
-        nodes.push(Node { id: name, op, inputs });
+        nodes.push(Node::new(name, op, inputs));
     }
     close(input, nodes, &tensors)
 }
@@ -142,10 +142,10 @@ fn close(input: Shape, mut nodes: Vec<Node>, tensors: &[(NodeId, Shape)]) -> Net
             continue;
         }
         let flat = id(&format!("{name}_flat"));
-        nodes.push(Node { id: flat.clone(), op: Arc::new(Flatten), inputs: vec![name.clone()] });
+        nodes.push(Node::new(flat.clone(), Arc::new(Flatten), vec![name.clone()]));
         ends.push(flat);
     }
-    nodes.push(Node { id: id("ends"), op: Arc::new(Concat), inputs: ends });
+    nodes.push(Node::new(id("ends"), Arc::new(Concat), ends));
     nodes.push(node("output", Linear { out: 3 }, &["ends"]));
     Network::new(input, nodes).unwrap()
 }
@@ -191,7 +191,7 @@ pub fn wider_all(factor: f64, split: Split) -> GrowthRequest {
 }
 
 pub fn deeper(nodes: &[&str], kind: DeeperKind) -> GrowthRequest {
-    GrowthRequest::Deeper(Deeper { after: Nodes::These(nodes.iter().map(|text| id(text)).collect()), kind })
+    GrowthRequest::Deeper(Deeper::plain(Nodes::These(nodes.iter().map(|text| id(text)).collect()), kind))
 }
 
 pub fn probe(network: &Network) -> Probe {
@@ -209,7 +209,7 @@ pub fn grow_by(network: &Network, state: &State, request: &GrowthRequest, seed: 
     let plan = plan(network, request, seed).unwrap();
     let grown = apply(&plan, network, state, &Optimizer::ADAM).unwrap();
     let teacher = (network, &state.parameters);
-    let certificate = certify(&plan, teacher, (&plan.student, &grown.parameters), &probe(network)).unwrap();
+    let certificate = certify(&plan, teacher, (plan.student(), &grown.parameters), &probe(network)).unwrap();
     (plan, grown, certificate)
 }
 

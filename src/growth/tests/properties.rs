@@ -15,7 +15,7 @@ fn request() -> impl Strategy<Value = GrowthRequest> {
     let kind = prop_oneof![Just(DeeperKind::Identity), Just(DeeperKind::Residual)];
     prop_oneof![
         4 => (split(), 1.1f64..3.0).prop_map(|(split, factor)| wider_all(factor, split)),
-        2 => kind.prop_map(|kind| GrowthRequest::Deeper(Deeper { after: Nodes::All, kind })),
+        2 => kind.prop_map(|kind| GrowthRequest::Deeper(Deeper::plain(Nodes::All, kind))),
         1 => (1usize..4).prop_map(|add| GrowthRequest::Inputs { add }),
         1 => (1usize..4).prop_map(|add| GrowthRequest::Classes { add, epsilon: 1e-3, log_sum_exp: 0.5 }),
     ]
@@ -33,11 +33,11 @@ fn grow_all(network: Network, requests: &[GrowthRequest]) -> Result<usize, TestC
         prop_assert!(certificate.preserved, "{request:?}: {certificate:?}");
         prop_assert!(certificate.max_rel_diff <= if certificate.limit == 0.0 { 0.0 } else { 1e-9 }, "{certificate:?}");
         prop_assert!(certificate.train_max_rel_diff.is_some_and(|relative| relative <= 1e-9), "{certificate:?}");
-        prop_assert_eq!(plan.parameters_after, plan.student.parameter_count());
+        prop_assert_eq!(plan.parameters_after, plan.student().parameter_count());
         // New inputs of which nothing takes the end are the one growth without parameters.
         let least = plan.parameters_before + u64::from(plan.op != GrowthOp::Inputs);
         prop_assert!(plan.parameters_after >= least);
-        for (name, spec) in plan.student.parameters() {
+        for (name, spec) in plan.student().parameters() {
             prop_assert_eq!(grown.parameters[&name].dims(), &spec.dims[..]);
             let Some(moments) = grown.optimizer.moments.get(name.as_str()) else {
                 continue;
@@ -47,7 +47,7 @@ fn grow_all(network: Network, requests: &[GrowthRequest]) -> Result<usize, TestC
             }
             prop_assert_eq!(moments.first.as_ref().unwrap().dims(), &spec.dims[..]);
         }
-        (network, state, made) = (plan.student, grown, made + 1);
+        (network, state, made) = (plan.student().clone(), grown, made + 1);
     }
     Ok(made)
 }
@@ -85,7 +85,7 @@ proptest! {
         let name = which.get(&producers).id.as_str();
         let request = wider(&[name], Extent::Factor(1.5), split);
         match plan(&network, &request, 1) {
-            Ok(plan) => prop_assert!(width(&plan.student, name) > width(&network, name)),
+            Ok(plan) => prop_assert!(width(plan.student(), name) > width(&network, name)),
             Err(refusal) => prop_assert!(matches!(refusal, Refusal::Node { .. }), "{refusal:?}"),
         }
         grow_all(network, &[request])?;

@@ -92,9 +92,9 @@ fn a_plan_of_another_network_is_not_applied() {
     assert!(matches!(apply(&plan, &other, &state, &Optimizer::ADAM), Err(GrowthError::Mismatch(_))));
     assert!(matches!(apply(&plan, &one, &state, &Optimizer::ADAM), Err(GrowthError::Mismatch(_))));
     let mut damaged = plan.clone();
-    damaged.growths[0].added = Added::Copies(vec![0, 1, 7]);
+    damaged.steps[0].growths[0].added = Added::Copies(vec![0, 1, 7]);
     let own = super::fixtures::state(&one, &Optimizer::ADAM);
     assert!(matches!(apply(&damaged, &one, &own, &Optimizer::ADAM), Err(GrowthError::Mismatch(_))));
-    damaged.growths.clear();
+    damaged.steps[0].growths.clear();
     assert!(matches!(apply(&damaged, &one, &own, &Optimizer::ADAM), Err(GrowthError::Mismatch(_))));
 }

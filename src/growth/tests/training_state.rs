@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::super::*;
 use super::fixtures::*;
-use crate::compute::optimizer::Optimizer;
+use crate::compute::optimizer::{Optimizer, Rate};
 use crate::network::execute::{backward, forward};
 use crate::network::ops::concat::Concat;
 use crate::network::ops::linear::Linear;
@@ -26,7 +26,7 @@ fn step(network: &Network, state: &State, optimizer: &Optimizer) -> State {
     for (id, gradient) in gradients {
         let moments = after.optimizer.moments.get_mut(id.as_str()).unwrap();
         let value = &state.parameters[&id];
-        let stepped = optimizer.update(value, &gradient, moments, after.optimizer.step, 0.01).unwrap();
+        let stepped = optimizer.update(value, &gradient, moments, after.optimizer.step, &Rate::constant(0.01)).unwrap();
         after.parameters.insert(id, stepped);
     }
     after
@@ -56,7 +56,7 @@ fn with_equal_shares_the_moments_of_a_step_and_a_growth_commute() {
             let plan = plan(&network, &wider_all(2.0, EQUAL), 5).unwrap();
             let grow = |state: &State| apply(&plan, &network, state, &optimizer).unwrap();
             let stepped_first = grow(&step(&network, &before, &optimizer));
-            let grown_first = step(&plan.student, &grow(&before), &optimizer);
+            let grown_first = step(plan.student(), &grow(&before), &optimizer);
             for name in stepped_first.optimizer.moments.keys() {
                 let (one, other) = (moments(&stepped_first, name), moments(&grown_first, name));
                 assert_close(&one.0, &other.0, name);
@@ -71,7 +71,7 @@ fn the_estimated_shares_of_unequal_copies_sum_to_their_source() {
     let network = mlp(&[4, 3]);
     let before = state(&network, &Optimizer::ADAM);
     let (plan, after, _) = grow(&network, &before, &wider(&["hidden1"], Extent::To(8), Split::Replicate));
-    let growth = &plan.growths[0];
+    let growth = &plan.steps[0].growths[0];
     let (old, new) = (moments(&before, "hidden1/bias"), moments(&after, "hidden1/bias"));
     let mut sums = vec![0.0; 4];
     (0..8).for_each(|index| sums[growth.source(index).unwrap()] += new.0[index]);
@@ -123,14 +123,14 @@ fn shares_are_estimated_over_blocks_and_over_every_range_of_a_concatenation() {
     let (plan, after, certificate) = grow(&network, &before, &wider(&["a"], Extent::Factor(2.0), Split::Replicate));
     assert!(certificate.preserved);
     // The first two units of `a` are cut off in the first range: only the third enters the output twice.
-    assert_eq!(plan.growths.iter().map(UnitGrowth::grown).collect::<Vec<_>>(), [4, 2]);
+    assert_eq!(plan.steps[0].growths.iter().map(UnitGrowth::grown).collect::<Vec<_>>(), [4, 2]);
     let (old, new) = (moments(&before, "a/bias").0, moments(&after, "a/bias").0);
     for copy in 0..2 {
         let (first, _) = estimate(&before, &after, "output/weight", &[(6, 0, 10, copy), (6, 5, 10, 8 + copy)]);
         assert_close(&[new[4 + copy]], &[old[2] * first], "the third unit");
     }
     for (index, &number) in new[..4].iter().enumerate() {
-        let unit = plan.growths[0].source(index).unwrap();
+        let unit = plan.steps[0].growths[0].source(index).unwrap();
         let (first, _) = estimate(&before, &after, "output/weight", &[(6, 3 + unit, 10, 4 + index)]);
         assert_close(&[number], &[old[unit] * first], "the first two units");
     }
@@ -145,8 +145,8 @@ fn check_bias(
     columns: impl Fn(usize, usize) -> Vec<(usize, usize, usize, usize)>,
 ) {
     let (old, new) = (moments(before, bias), moments(after, bias));
-    for index in 0..plan.growths[0].grown() {
-        let unit = plan.growths[0].source(index).unwrap();
+    for index in 0..plan.steps[0].growths[0].grown() {
+        let unit = plan.steps[0].growths[0].source(index).unwrap();
         let (first, second) = estimate(before, after, weight, &columns(unit, index));
         assert_close(&[new.0[index]], &[old.0[unit] * first], bias);
         assert_close(&[new.1[index]], &[old.1[unit] * second], bias);
@@ -172,7 +172,7 @@ fn a_consumers_moments_are_gathered_unscaled() {
     let (plan, after, _) = grow(&network, &before, &wider(&["hidden1"], Extent::To(7), Split::Replicate));
     let (old, new) = (moments(&before, "output/weight"), moments(&after, "output/weight"));
     for (index, number) in new.0.iter().enumerate() {
-        let source = plan.growths[0].source(index % 7).unwrap();
+        let source = plan.steps[0].growths[0].source(index % 7).unwrap();
         assert_eq!((*number, new.1[index]), (old.0[index / 7 * 4 + source], old.1[index / 7 * 4 + source]));
     }
 }
@@ -187,7 +187,7 @@ fn copies_inherit_their_sources_birth_and_what_starts_empty_is_born_now() {
         (steps(&moments.out_births).unwrap(), steps(&moments.in_births).unwrap_or_default())
     };
     let (plan, copied, _) = grow(&network, &before, &wider(&["hidden1"], Extent::To(6), Split::Replicate));
-    let sources: Vec<u64> = (0..6).map(|index| plan.growths[0].source(index).unwrap() as u64).collect();
+    let sources: Vec<u64> = (0..6).map(|index| plan.steps[0].growths[0].source(index).unwrap() as u64).collect();
     assert_eq!(births(&copied, "hidden1/weight"), (sources.clone(), vec![0, 1, 2, 3, 4]));
     assert_eq!(births(&copied, "hidden1/bias").0, sources);
     assert_eq!(births(&copied, "output/weight"), (vec![0, 1, 2], sources));
@@ -228,7 +228,7 @@ fn unequal_copies_part_in_their_first_step_and_equal_ones_never() {
     let apart = |split| {
         let plan = plan(&network, &wider(&["hidden1"], Extent::To(4), split), 5).unwrap();
         let grown = apply(&plan, &network, &before, &Optimizer::SGD).unwrap();
-        let rows = numbers(&step(&plan.student, &grown, &Optimizer::SGD), "hidden1/weight");
+        let rows = numbers(&step(plan.student(), &grown, &Optimizer::SGD), "hidden1/weight");
         rows[..10].iter().zip(&rows[10..]).map(|(one, copy)| (one - copy).abs()).fold(0.0f32, f32::max)
     };
     assert!(apart(Split::Replicate) > 1e-5);

@@ -37,7 +37,7 @@ impl Draft {
     /// Lays a node that takes all `inputs`.
     pub(super) fn join(&mut self, inputs: &[NodeId], name: &str, op: impl Op) -> NodeId {
         let id = NodeId::parse(name).expect("the builders' names are letters, digits and `_`");
-        self.nodes.push(Node { id: id.clone(), op: Arc::new(op), inputs: inputs.to_vec() });
+        self.nodes.push(Node::new(id.clone(), Arc::new(op), inputs.to_vec()));
         id
     }
 

@@ -10,7 +10,7 @@ fn id(text: &str) -> NodeId {
 }
 
 fn node(name: &str, op: impl Op, inputs: &[&str]) -> Node {
-    Node { id: id(name), op: Arc::new(op), inputs: inputs.iter().map(|text| id(text)).collect() }
+    Node::new(id(name), Arc::new(op), inputs.iter().map(|text| id(text)).collect())
 }
 
 fn linear(name: &str, input: &str) -> Node {

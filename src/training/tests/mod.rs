@@ -1,7 +1,9 @@
-//! Claims about whole trainers, over the real store: streams in, versions and journal out.
+//! Claims about whole trainers, over the real store: streams in, versions and journal out; and about steps of whole
+//! networks that have grown.
 
 mod fixture;
 mod growth;
 mod learning;
+mod newborn;
 mod restart;
 mod turns;

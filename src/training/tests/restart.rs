@@ -19,7 +19,11 @@ async fn bits(fixture: &Fixture, learner: LearnerId) -> (Checkpoint, BlobDigest)
 }
 
 fn settings() -> serde_json::Value {
-    json!({"policy": {"kind": "data_volume", "refractory_rows": 100}, "network": {"kind": "mlp", "hidden": [2]}})
+    json!({
+        "policy": {"kind": "data_volume", "refractory_rows": 100},
+        "network": {"kind": "mlp", "hidden": [2]},
+        "training": {"weight_decay": 0.01},
+    })
 }
 
 #[derive(Debug, Clone, Copy)]

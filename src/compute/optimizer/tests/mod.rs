@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::compute::random::{Purpose, Random};
 
+mod rates;
+
 const RATE: f64 = 0.01;
 
 fn tensor(values: &[f32], dims: &[usize]) -> Tensor {
@@ -30,25 +32,37 @@ struct Scalar {
     age: i32,
 }
 
+/// How far one step of one scalar goes.
+#[derive(Clone, Copy)]
+struct Pace {
+    rate: f64,
+    decay: f64,
+}
+
 impl Scalar {
     fn step(&mut self, optimizer: &Optimizer, gradient: f64) {
+        self.step_at(optimizer, gradient, Pace { rate: RATE, decay: 0.0 });
+    }
+
+    fn step_at(&mut self, optimizer: &Optimizer, gradient: f64, Pace { rate, decay }: Pace) {
         self.age += 1;
+        self.value -= rate * decay * self.value;
         match *optimizer {
             Optimizer::Sgd { momentum } => {
                 self.first = momentum * self.first + gradient;
-                self.value -= RATE * self.first;
+                self.value -= rate * self.first;
             }
             Optimizer::RmsProp { decay, epsilon } => {
                 self.second = decay * self.second + (1.0 - decay) * gradient * gradient;
                 let corrected = self.second / (1.0 - decay.powi(self.age));
-                self.value -= RATE * gradient / (corrected.sqrt() + epsilon);
+                self.value -= rate * gradient / (corrected.sqrt() + epsilon);
             }
             Optimizer::Adam { beta1, beta2, epsilon } => {
                 self.first = beta1 * self.first + (1.0 - beta1) * gradient;
                 self.second = beta2 * self.second + (1.0 - beta2) * gradient * gradient;
                 let first = self.first / (1.0 - beta1.powi(self.age));
                 let second = self.second / (1.0 - beta2.powi(self.age));
-                self.value -= RATE * first / (second.sqrt() + epsilon);
+                self.value -= rate * first / (second.sqrt() + epsilon);
             }
         }
     }
@@ -64,7 +78,9 @@ fn every_optimizer_agrees_with_scalar_arithmetic() {
             start.iter().map(|&value| Scalar { value: value.into(), ..Scalar::default() }).collect();
         for step in 1..=300 {
             let gradient = draws(6, step);
-            parameter = optimizer.update(&parameter, &tensor(&gradient, &[2, 3]), &mut moments, step, RATE).unwrap();
+            parameter = optimizer
+                .update(&parameter, &tensor(&gradient, &[2, 3]), &mut moments, step, &Rate::constant(RATE))
+                .unwrap();
             scalars.iter_mut().zip(&gradient).for_each(|(scalar, &gradient)| scalar.step(&optimizer, gradient.into()));
         }
         for (ours, scalar) in values(&parameter).iter().zip(&scalars) {
@@ -82,7 +98,7 @@ fn a_newly_born_row_and_column_step_as_fresh_ones_would_while_old_elements_go_on
         let mut moments = optimizer.moments(&parameter, Some(0), Some(1), 0).unwrap();
         for step in 1..=growth {
             let gradient = tensor(&vec![1.0; rows * columns], &[rows, columns]);
-            parameter = optimizer.update(&parameter, &gradient, &mut moments, step, RATE).unwrap();
+            parameter = optimizer.update(&parameter, &gradient, &mut moments, step, &Rate::constant(RATE)).unwrap();
             old.step(&optimizer, 1.0);
         }
         // The last row and the last column are born after step 1,000: with empty moments, and with their birth.
@@ -102,7 +118,7 @@ fn a_newly_born_row_and_column_step_as_fresh_ones_would_while_old_elements_go_on
             let gradient = draws(1, step)[0];
             let all = tensor(&vec![gradient; rows * columns], &[rows, columns]);
             let before = values(&parameter);
-            parameter = optimizer.update(&parameter, &all, &mut moments, step, RATE).unwrap();
+            parameter = optimizer.update(&parameter, &all, &mut moments, step, &Rate::constant(RATE)).unwrap();
             let (old_before, fresh_before) = (old.value, fresh.value);
             old.step(&optimizer, gradient.into());
             fresh.step(&optimizer, gradient.into());
@@ -120,7 +136,9 @@ fn the_first_step_of_a_young_element_is_no_longer_than_the_rate() {
     for optimizer in [Optimizer::ADAM, Optimizer::RMSPROP] {
         let parameter = tensor(&[0.0; 2], &[2]);
         let mut moments = optimizer.moments(&parameter, Some(0), None, 50_000).unwrap();
-        let after = optimizer.update(&parameter, &tensor(&[5.0, -1e-3], &[2]), &mut moments, 50_001, RATE).unwrap();
+        let after = optimizer
+            .update(&parameter, &tensor(&[5.0, -1e-3], &[2]), &mut moments, 50_001, &Rate::constant(RATE))
+            .unwrap();
         assert!(values(&after).iter().all(|step| step.abs() <= RATE as f32 * 1.0001), "{after}");
     }
 }
@@ -135,11 +153,13 @@ fn a_parameter_without_channel_axes_keeps_its_birth() {
 fn shapes_and_moments_that_do_not_fit_are_refused_and_change_nothing() {
     let parameter = tensor(&[1.0; 4], &[2, 2]);
     let mut moments = Optimizer::ADAM.moments(&parameter, Some(0), Some(1), 0).unwrap();
-    assert!(Optimizer::ADAM.update(&parameter, &tensor(&[1.0; 4], &[4]), &mut moments, 1, RATE).is_err());
+    assert!(
+        Optimizer::ADAM.update(&parameter, &tensor(&[1.0; 4], &[4]), &mut moments, 1, &Rate::constant(RATE)).is_err()
+    );
     let mut others = Optimizer::SGD.moments(&parameter, Some(0), Some(1), 0).unwrap();
-    assert!(Optimizer::ADAM.update(&parameter, &parameter, &mut others, 1, RATE).is_err());
+    assert!(Optimizer::ADAM.update(&parameter, &parameter, &mut others, 1, &Rate::constant(RATE)).is_err());
     moments.in_births.as_mut().unwrap().steps.push(0);
-    assert!(Optimizer::ADAM.update(&parameter, &parameter, &mut moments, 1, RATE).is_err());
+    assert!(Optimizer::ADAM.update(&parameter, &parameter, &mut moments, 1, &Rate::constant(RATE)).is_err());
     assert_eq!(values(moments.first.as_ref().unwrap()), [0.0; 4]);
     assert!(Optimizer::ADAM.moments(&parameter, Some(2), None, 0).is_err());
 }
@@ -159,7 +179,7 @@ fn state() -> OptimizerState {
     {
         let parameter = tensor(&draws(6, 1), &[2, 3]);
         let mut moments = optimizer.moments(&parameter, Some(0), Some(1), 4).unwrap();
-        optimizer.update(&parameter, &tensor(&draws(6, 2), &[2, 3]), &mut moments, 12, RATE).unwrap();
+        optimizer.update(&parameter, &tensor(&draws(6, 2), &[2, 3]), &mut moments, 12, &Rate::constant(RATE)).unwrap();
         moments.in_births.as_mut().unwrap().steps[2] = 11;
         state.moments.insert(name.to_owned(), moments);
     }
@@ -183,8 +203,9 @@ fn a_state_reads_back_bit_for_bit_and_steps_on_the_same() {
     let (parameter, gradient) = (tensor(&draws(6, 3), &[2, 3]), tensor(&draws(6, 4), &[2, 3]));
     let mut kept = state.moments["a/weight"].clone();
     let read = back.moments.get_mut("a/weight").unwrap();
-    let one = Optimizer::ADAM.update(&parameter, &gradient, &mut kept, 13, RATE).unwrap();
-    let other = Optimizer::ADAM.update(&parameter, &gradient, read, 13, RATE).unwrap();
+    let rate = Rate { base: RATE, warmup: Warmup { factor: 0.1, steps: 9 }, restarted: Some(3), decay: 0.1 };
+    let one = Optimizer::ADAM.update(&parameter, &gradient, &mut kept, 13, &rate).unwrap();
+    let other = Optimizer::ADAM.update(&parameter, &gradient, read, 13, &rate).unwrap();
     assert_eq!(values(&one), values(&other));
 }
 

@@ -1,11 +1,10 @@
-//! Growth as a whole: plan, apply and certify over hand-made and random networks, with ops that only the tests have.
+//! Growth as a whole: plan, apply and certify over hand-made and random networks.
 
 mod builders;
 mod certificates;
 mod deeper;
 mod edges;
 mod fixtures;
-mod ops;
 mod properties;
 mod refusals;
 mod training_state;

@@ -2,11 +2,11 @@
 
 use super::super::*;
 use super::fixtures::*;
-use super::ops::Norm;
 use crate::compute::optimizer::Optimizer;
 use crate::network::op::ReferenceBatch;
 use crate::network::ops::add::Add;
 use crate::network::ops::batch_norm::BatchNorm;
+use crate::network::ops::layer_norm::LayerNorm;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::relu::Relu;
 use crate::network::ops::split;
@@ -64,7 +64,7 @@ fn inputs_that_are_an_image_or_summed_do_not_grow() {
     assert!(matches!(refusal(&summed, &wide), Refusal::Node { reason, .. } if reason.contains("network's inputs")));
     let unchanged = Network::new(Shape::flat(3), vec![node("output", Relu, &["input"])]).unwrap();
     assert!(matches!(refusal(&unchanged, &INPUTS), Refusal::Node { reason, .. } if reason.contains("output")));
-    let nodes = vec![node("norm", Norm, &["input"]), node("output", Linear { out: 2 }, &["norm"])];
+    let nodes = vec![node("norm", LayerNorm::default(), &["input"]), node("output", Linear { out: 2 }, &["norm"])];
     let across = Network::new(Shape::flat(3), nodes).unwrap();
     assert!(matches!(refusal(&across, &INPUTS), Refusal::Node { node, .. } if node == id("norm")));
     let nodes = vec![

@@ -2,8 +2,8 @@
 
 use super::super::*;
 use super::fixtures::*;
-use super::ops::Norm;
 use crate::compute::optimizer::Optimizer;
+use crate::network::ops::layer_norm::LayerNorm;
 use crate::network::ops::linear::Linear;
 use crate::network::{Network, Shape};
 
@@ -144,7 +144,7 @@ fn all_hidden_layers_grow_and_the_output_stays() {
 fn a_norm_across_channels_takes_equal_copies_of_all_and_nothing_else() {
     let nodes = vec![
         node("below", Linear { out: 3 }, &["input"]),
-        node("norm", Norm, &["below"]),
+        node("norm", LayerNorm::default(), &["below"]),
         node("output", Linear { out: 2 }, &["norm"]),
     ];
     let network = Network::new(Shape::flat(4), nodes).unwrap();

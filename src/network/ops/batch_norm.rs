@@ -9,6 +9,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde_json::{Map, Value, json};
 
+use super::by_channel::{across_channels, channels_first, rows_first};
 use super::document::{Fields, written};
 use super::single;
 use crate::network::channels::ChannelRelation;
@@ -194,23 +195,6 @@ fn four<'a>(parameters: &[&'a Tensor]) -> [&'a Tensor; 4] {
 /// How many values of a batch share a channel.
 fn values_per_channel(dims: &[usize]) -> usize {
     dims[0] * dims[2..].iter().product::<usize>()
-}
-
-/// The shape of one number a channel that broadcasts over such a batch.
-fn across_channels(dims: &[usize]) -> Vec<usize> {
-    dims.iter().enumerate().map(|(axis, &size)| if axis == 1 { size } else { 1 }).collect()
-}
-
-/// A batch as `[channels, rows * positions]`: every channel is one run of memory.
-fn channels_first(batch: &Tensor) -> candle_core::Result<Tensor> {
-    batch.transpose(0, 1)?.contiguous()?.flatten_from(1)
-}
-
-/// The way back from [`channels_first`].
-fn rows_first(by_channel: &Tensor, dims: &[usize]) -> candle_core::Result<Tensor> {
-    let mut swapped = dims.to_vec();
-    swapped.swap(0, 1);
-    by_channel.reshape(swapped)?.transpose(0, 1)?.contiguous()
 }
 
 #[cfg(test)]

@@ -10,9 +10,12 @@ use serde_json::{Map, Value};
 use super::op::Op;
 use super::shape::Shape;
 
+mod across;
+mod activation;
 pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
+mod by_channel;
 mod columns;
 pub mod concat;
 pub mod conv2d;
@@ -21,14 +24,23 @@ mod document;
 pub mod dropout;
 pub mod embedding;
 pub mod flatten;
+pub mod gelu;
 pub mod global_avg_pool;
+pub mod group_norm;
 pub mod grouped_conv2d;
+pub mod layer_norm;
+pub mod leaky_relu;
 pub mod linear;
 pub mod max_pool;
 pub mod maxout;
 pub mod mul;
+pub mod prelu;
 pub mod relu;
+pub mod rms_norm;
+pub mod sigmoid;
+pub mod silu;
 pub mod split;
+pub mod tanh;
 mod window;
 
 #[cfg(test)]
@@ -51,14 +63,23 @@ pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result
         "dropout" => dropout::Dropout::read,
         "embedding" => embedding::Embedding::read,
         "flatten" => flatten::Flatten::read,
+        "gelu" => gelu::Gelu::read,
         "global_avg_pool" => global_avg_pool::GlobalAvgPool::read,
         "grouped_conv2d" => grouped_conv2d::GroupedConv2d::read,
+        "group_norm" => group_norm::GroupNorm::read,
+        "layer_norm" => layer_norm::LayerNorm::read,
+        "leaky_relu" => leaky_relu::LeakyRelu::read,
         "linear" => linear::Linear::read,
         "max_pool" => max_pool::MaxPool::read,
         "maxout" => maxout::Maxout::read,
         "mul" => mul::Mul::read,
+        "prelu" => prelu::Prelu::read,
         "relu" => relu::Relu::read,
+        "rms_norm" => rms_norm::RmsNorm::read,
+        "sigmoid" => sigmoid::Sigmoid::read,
+        "silu" => silu::Silu::read,
         "split" => split::Split::read,
+        "tanh" => tanh::Tanh::read,
         _ => return Err("there is no op of this kind".into()),
     };
     read(hyperparameters)

@@ -8,10 +8,17 @@ use super::batch_norm::BatchNorm;
 use super::conv2d::Conv2d;
 use super::depthwise_conv2d::DepthwiseConv2d;
 use super::embedding::Embedding;
+use super::group_norm::GroupNorm;
 use super::grouped_conv2d::GroupedConv2d;
+use super::layer_norm::LayerNorm;
+use super::leaky_relu::LeakyRelu;
 use super::linear::Linear;
 use super::max_pool::MaxPool;
 use super::maxout::Maxout;
+use super::prelu::Prelu;
+use super::rms_norm::RmsNorm;
+use super::sigmoid::Sigmoid;
+use super::silu::Silu;
 use super::tests::{Layout, forward, numbers, tensor};
 use crate::compute::random::{Purpose, Random};
 use crate::network::op::{Mode, Op};
@@ -130,5 +137,33 @@ fn padded_pools_answer_as_candles_do_over_what_lies_inside() {
         let mean = |tensor: &Tensor| padded(tensor).avg_pool2d_with_stride(3, stride).unwrap();
         let theirs = (mean(&images) / mean(&images.ones_like().unwrap())).unwrap();
         assert_same(&AvgPool { kernel: [3; 2], stride: [stride; 2], padding }, &images, &[], &theirs);
+    }
+}
+
+#[test]
+fn activations_answer_as_candle_nns_do() {
+    let (images, slope) = (random(&[2, 3, 7, 9], "images"), random(&[3], "slope"));
+    let theirs = candle_nn::PReLU::new(slope.clone(), false).forward(&images).unwrap();
+    assert_same(&Prelu, &images, &[&slope], &theirs);
+    let theirs = candle_nn::ops::leaky_relu(&images, 0.125).unwrap();
+    assert_same(&LeakyRelu { slope: 0.125 }, &images, &[], &theirs);
+    assert_same(&Sigmoid, &images, &[], &candle_nn::ops::sigmoid(&images).unwrap());
+    assert_same(&Silu, &images, &[], &(&images * candle_nn::ops::sigmoid(&images).unwrap()).unwrap());
+}
+
+#[test]
+fn norms_across_channels_answer_as_candle_nns_do() {
+    let (scale, shift, images) = (random(&[6], "scale"), random(&[6], "shift"), random(&[2, 6, 5, 4], "images"));
+    // candle-nn has the channels last in these two.
+    let (last, epsilon) = (images.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap(), 1e-3);
+    let first = |output: Tensor| output.permute((0, 3, 1, 2)).unwrap();
+    let theirs = candle_nn::LayerNorm::new(scale.clone(), shift.clone(), epsilon).forward(&last).unwrap();
+    assert_same(&LayerNorm { epsilon }, &images, &[&scale, &shift], &first(theirs));
+    let theirs = candle_nn::RmsNorm::new(scale.clone(), epsilon).forward(&last).unwrap();
+    assert_same(&RmsNorm { epsilon }, &images, &[&scale], &first(theirs));
+    for groups in [1, 2, 3, 6] {
+        let theirs = candle_nn::GroupNorm::new(scale.clone(), shift.clone(), 6, groups, epsilon).unwrap();
+        let theirs = theirs.forward(&images).unwrap();
+        assert_same(&GroupNorm { groups, epsilon }, &images, &[&scale, &shift], &theirs);
     }
 }

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use serde_json::{Map, Value};
 
+use super::activation::Activation;
 use super::document::Fields;
-use super::single;
-use crate::network::channels::ChannelRelation;
-use crate::network::error::NetworkError;
-use crate::network::op::{
-    Backward, BackwardInput, Cost, FixedSet, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput,
-};
-use crate::network::shape::Shape;
+use crate::network::op::{FixedSet, Op};
 
 /// The rectifier, on every element of any shape.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,54 +20,24 @@ impl Relu {
     }
 }
 
-impl Op for Relu {
-    fn kind(&self) -> &'static str {
-        "relu"
-    }
+impl Activation for Relu {
+    const KIND: &'static str = "relu";
+    const FLOPS: u64 = 1;
+    const FIXES: FixedSet = FixedSet::NonNegative;
+    const NONNEGATIVE: bool = true;
 
-    fn document(&self) -> Map<String, Value> {
-        Map::new()
-    }
-
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        single(inputs).cloned()
-    }
-
-    fn channels(&self, _: &[Shape]) -> ChannelRelation {
-        ChannelRelation::Carries
-    }
-
-    fn fixes(&self) -> FixedSet {
-        FixedSet::NonNegative
-    }
-
-    fn keeps_nonnegative(&self) -> bool {
-        true
-    }
-
-    fn output_is_nonnegative(&self) -> bool {
-        true
-    }
-
-    fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
+    fn apply(&self, input: &Tensor) -> candle_core::Result<Tensor> {
         // Unlike candle's `relu`, this maximum leaves NaN as it is: a fault stays visible to whoever looks for it.
-        Ok(Forward::plain(input.inputs[0].maximum(0.0f32)?))
+        input.maximum(0.0f32)
     }
 
-    fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
+    fn slope(&self, _: &Tensor, output: &Tensor) -> candle_core::Result<Tensor> {
         // The sign of an output is 1 where the input was above 0, and else 0.
-        let gradient = if input.needed[0] { Some((input.gradient * input.output.sign()?)?) } else { None };
-        Ok(Backward { inputs: vec![gradient], parameters: Vec::new() })
+        output.sign()
     }
 
-    fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
-        let batch = input.inputs[0];
-        let values = batch.values.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
-        ReferenceBatch { rows: batch.rows, shape: batch.shape.clone(), values }
-    }
-
-    fn cost(&self, inputs: &[Shape]) -> Cost {
-        Cost { flops: inputs[0].elements() as u64 }
+    fn number(&self, x: f64) -> f64 {
+        if x < 0.0 { 0.0 } else { x }
     }
 }
 
@@ -80,7 +46,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::network::op::Mode;
+    use crate::network::op::{BackwardInput, Mode};
     use crate::network::ops::tests::{Layout, Trial, batches, forward, numbers, tensor};
 
     proptest! {
@@ -105,12 +71,5 @@ mod tests {
         };
         let backward = Relu.backward(input).unwrap();
         assert_eq!(numbers(backward.inputs[0].as_ref().unwrap()), [0.0, 0.0, 0.0, 1.0]);
-    }
-
-    #[test]
-    fn not_a_number_stays_visible() {
-        let batch = tensor(&[f64::NAN, 1.0], &[1, 2], Layout::Contiguous);
-        let output = numbers(&forward(&Relu, &[&batch], &[], Mode::Evaluate).output);
-        assert!(output[0].is_nan() && output[1] == 1.0);
     }
 }

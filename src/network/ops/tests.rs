@@ -273,6 +273,15 @@ fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
         ("concat", json!({})),
         ("split", json!({"start": 1, "end": 3})),
         ("mul", json!({})),
+        ("leaky_relu", json!({"slope": 0.25})),
+        ("prelu", json!({})),
+        ("tanh", json!({})),
+        ("sigmoid", json!({})),
+        ("silu", json!({})),
+        ("gelu", json!({})),
+        ("layer_norm", json!({"epsilon": 1e-5})),
+        ("group_norm", json!({"groups": 2, "epsilon": 1e-5})),
+        ("rms_norm", json!({"epsilon": 1e-5})),
     ];
     for (kind, document) in good {
         let fields: Map<String, Value> = document.as_object().unwrap().clone();

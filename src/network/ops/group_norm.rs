@@ -1,0 +1,96 @@
+//! GroupNorm (Wu and He 2018): in every row all numbers of a group of channels are normalised by their own mean and
+//! variance, then scaled and shifted by channel.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::across::{Across, Centre, Runs};
+use super::document::{Fields, written};
+use crate::network::channels::ChannelRelation;
+use crate::network::error::NetworkError;
+use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
+use crate::network::parameter::ParameterSpec;
+use crate::network::shape::Shape;
+
+/// Normalisation across the channels of a group and all their positions, for flat rows and images. Parameters, each
+/// `[channels]`, trained: `scale` and `shift`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupNorm {
+    /// How many groups of equal size the channels fall into, in order; divides their number.
+    pub groups: usize,
+    /// Added to the variance before its root is taken: from 1e-12 to 1.
+    pub epsilon: f64,
+}
+
+impl GroupNorm {
+    pub(super) fn read(document: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
+        let fields = Fields::exactly(document, &["epsilon", "groups"])?;
+        let op = Self { groups: fields.size("groups")?, epsilon: fields.number("epsilon")? };
+        op.across().check()?;
+        Ok(Arc::new(op))
+    }
+
+    fn across(&self) -> Across {
+        Across { runs: Runs::Groups(self.groups), centre: Centre::Mean, epsilon: self.epsilon }
+    }
+}
+
+impl Op for GroupNorm {
+    fn kind(&self) -> &'static str {
+        "group_norm"
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        written([("groups", json!(self.groups)), ("epsilon", json!(self.epsilon))])
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        self.across().output_shape(inputs)
+    }
+
+    fn channels(&self, _: &[Shape]) -> ChannelRelation {
+        ChannelRelation::CarriesAcross { groups: self.groups }
+    }
+
+    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
+        self.across().parameters(inputs)
+    }
+
+    fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
+        self.across().forward(input)
+    }
+
+    fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
+        self.across().backward(input)
+    }
+
+    fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
+        self.across().reference(input)
+    }
+
+    fn cost(&self, inputs: &[Shape]) -> Cost {
+        self.across().cost(inputs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Trial, batches};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference(
+            (shape, rows) in batches(),
+            (groups, channels) in (1usize..4, 1usize..4),
+            epsilon in 1e-3..0.1,
+            seed: u64,
+        ) {
+            let shape = shape.with_channels(groups * channels);
+            Trial::training(GroupNorm { groups, epsilon }, &[shape], rows, seed).check();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! RMSNorm (Zhang and Sennrich 2019): at every position of a row the numbers of all channels are divided by the root of
+//! their mean square, then scaled by channel.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::across::{Across, Centre, Runs};
+use super::document::{Fields, written};
+use crate::network::channels::ChannelRelation;
+use crate::network::error::NetworkError;
+use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
+use crate::network::parameter::ParameterSpec;
+use crate::network::shape::Shape;
+
+/// Normalisation across all channels of a position: of a flat row the whole row, of an image every pixel by itself.
+/// Nothing is subtracted. One parameter, trained: `scale` `[channels]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RmsNorm {
+    /// Added to the mean square before its root is taken: from 1e-12 to 1.
+    pub epsilon: f64,
+}
+
+impl Default for RmsNorm {
+    fn default() -> Self {
+        Self { epsilon: 1e-5 }
+    }
+}
+
+impl RmsNorm {
+    pub(super) fn read(document: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
+        let op = Self { epsilon: Fields::exactly(document, &["epsilon"])?.number("epsilon")? };
+        op.across().check()?;
+        Ok(Arc::new(op))
+    }
+
+    fn across(&self) -> Across {
+        Across { runs: Runs::Positions, centre: Centre::Zero, epsilon: self.epsilon }
+    }
+}
+
+impl Op for RmsNorm {
+    fn kind(&self) -> &'static str {
+        "rms_norm"
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        written([("epsilon", json!(self.epsilon))])
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        self.across().output_shape(inputs)
+    }
+
+    fn channels(&self, _: &[Shape]) -> ChannelRelation {
+        ChannelRelation::CarriesAcross { groups: 1 }
+    }
+
+    fn parameters(&self, inputs: &[Shape]) -> Vec<ParameterSpec> {
+        self.across().parameters(inputs)
+    }
+
+    fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
+        self.across().forward(input)
+    }
+
+    fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
+        self.across().backward(input)
+    }
+
+    fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
+        self.across().reference(input)
+    }
+
+    fn cost(&self, inputs: &[Shape]) -> Cost {
+        self.across().cost(inputs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::ops::tests::{Trial, batches};
+
+    proptest! {
+        #[test]
+        fn both_passes_agree_with_the_reference((shape, rows) in batches(), epsilon in 1e-3..0.1, seed: u64) {
+            Trial::training(RmsNorm { epsilon }, &[shape], rows, seed).check();
+        }
+    }
+}

@@ -14,9 +14,13 @@ use crate::network::ops::avg_pool::AvgPool;
 use crate::network::ops::batch_norm::BatchNorm;
 use crate::network::ops::concat::Concat;
 use crate::network::ops::conv2d::Conv2d;
+use crate::network::ops::depthwise_conv2d::DepthwiseConv2d;
+use crate::network::ops::embedding::Embedding;
 use crate::network::ops::flatten::Flatten;
+use crate::network::ops::grouped_conv2d::GroupedConv2d;
 use crate::network::ops::linear::Linear;
 use crate::network::ops::max_pool::MaxPool;
+use crate::network::ops::maxout::Maxout;
 use crate::network::ops::relu::Relu;
 use crate::network::ops::split;
 use crate::network::{AxisRole, Network, Node, NodeId, Op, ParameterId, ParameterKind, Shape};
@@ -101,7 +105,7 @@ pub fn random_network(seed: u64) -> Network {
         let (from, shape) = tensors[random.below(tensors.len())].clone();
         let (other, other_shape) = tensors[random.below(tensors.len())].clone();
         let width = 1 + random.below(4);
-        let (op, inputs): (Arc<dyn Op>, Vec<NodeId>) = match (random.below(9), shape.plane()) {
+        let (op, inputs): (Arc<dyn Op>, Vec<NodeId>) = match (random.below(10), shape.plane()) {
             (0, _) => (Arc::new(Relu), vec![from]),
             (1, _) => (Arc::new(BatchNorm::default()), vec![from]),
             (2 | 3, _) if shape == other_shape => (Arc::new(Add), vec![from, other]),
@@ -113,8 +117,12 @@ pub fn random_network(seed: u64) -> Network {
             }
             (5, Some(_)) => (Arc::new(Flatten), vec![from]),
             (6, Some(plane)) if plane.0 > 1 && plane.1 > 1 => (Arc::new(AvgPool::unpadded([2, 2], [1, 1])), vec![from]),
-            (7, _) => (layer(&shape, other_shape.channels()), vec![from]),
-            _ => (layer(&shape, width), vec![from]),
+            (7, _) => (layer(&shape, other_shape.channels(), &mut random), vec![from]),
+            (8, Some(_)) => {
+                let multiplier = 1 + random.below(2);
+                (Arc::new(DepthwiseConv2d { multiplier, ..DepthwiseConv2d::same([1, 3]) }), vec![from])
+            }
+            _ => (layer(&shape, width, &mut random), vec![from]),
         };
         let name = id(&format!("n{step}"));
         let shapes: Vec<Shape> =
@@ -125,10 +133,15 @@ pub fn random_network(seed: u64) -> Network {
     close(input, nodes, &tensors)
 }
 
-fn layer(shape: &Shape, width: usize) -> Arc<dyn Op> {
-    match shape.plane() {
-        None => Arc::new(Linear { out: width }),
-        Some(_) => Arc::new(Conv2d::same(width, [3, 1])),
+/// A layer of any kind that makes `width` channels of this shape.
+fn layer(shape: &Shape, width: usize, random: &mut Random) -> Arc<dyn Op> {
+    let halves = shape.channels().is_multiple_of(2) && width.is_multiple_of(2);
+    match (shape.plane(), random.below(4)) {
+        (None, 0) => Arc::new(Maxout { out: width, pieces: 2 }),
+        (None, 1) => Arc::new(Embedding { out: width }),
+        (None, _) => Arc::new(Linear { out: width }),
+        (Some(_), 0 | 1) if halves => Arc::new(GroupedConv2d::same(width, 2, [3, 1])),
+        (Some(_), _) => Arc::new(Conv2d::same(width, [3, 1])),
     }
 }
 

@@ -213,13 +213,13 @@ impl Columns {
 }
 
 /// [rows, channels, height, width] to [rows * height * width, channels].
-fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
+pub(super) fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
     let channels = images.dim(1)?;
     images.permute((0, 2, 3, 1))?.contiguous()?.reshape(((), channels))
 }
 
 /// The way back from [`sites_of`].
-fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
+pub(super) fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
     sites.reshape((rows, plane.0, plane.1, sites.dim(1)?))?.permute((0, 3, 1, 2))?.contiguous()
 }
 

@@ -204,12 +204,14 @@ fn a_graph_holds_any_op_as_stored_networks_do() {
     let nodes = json!([
         {"id": "table", "op": "embedding", "inputs": ["input"], "out": 4},
         {"id": "largest", "op": "maxout", "inputs": ["table"], "out": 3, "pieces": 2},
-        {"id": "both", "op": "concat", "inputs": ["table", "largest"]},
+        {"id": "again", "op": "maxout", "inputs": ["table"], "shares": "largest", "out": 3, "pieces": 2},
+        {"id": "both", "op": "concat", "inputs": ["table", "largest", "again"]},
         {"id": "last", "op": "linear", "inputs": ["both"], "out": 2}
     ]);
     let spec = read(json!({"kind": "graph", "nodes": nodes}));
     let network = spec.build(&Shape::flat(5), 2).unwrap();
-    assert_eq!(ids(&network), ["table", "largest", "both", "last"]);
+    assert_eq!(ids(&network), ["table", "largest", "again", "both", "last"]);
+    assert_eq!(network.parameter_count(), (5 * 4) + (4 * 3 * 2 + 3 * 2) + (10 * 2 + 2));
     assert_eq!(serde_json::to_value(&network).unwrap()["nodes"], nodes);
     assert_eq!(serde_json::to_value(&spec).unwrap(), json!({"kind": "graph", "nodes": nodes}));
 }

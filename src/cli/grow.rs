@@ -1,15 +1,19 @@
 //! `perennial grow`: a growth by hand.
 
+use std::path::Path;
+
+use anyhow::Context;
 use clap::{ArgGroup, Args, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Connection;
 use super::client::{Body, Client, learner_path};
+use super::learner::read_document;
 use super::table::{table, text_at, whole_at};
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["wider", "deeper", "auto"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["wider", "deeper", "inputs", "classes", "auto"])))]
 pub struct GrowArguments {
     #[command(flatten)]
     connection: Connection,
@@ -21,6 +25,13 @@ pub struct GrowArguments {
     /// A new layer after this node, after several, or after `all`.
     #[arg(long, value_name = "NODE|all")]
     deeper: Vec<String>,
+    /// Inputs for new features: a list of features as in a learner's document, as JSON or in a file (JSON or TOML). Or for
+    /// categories: `{"feature":"colour","categories":["red"]}`.
+    #[arg(long, value_name = "FILE|JSON")]
+    inputs: Option<String>,
+    /// Outputs for these new classes.
+    #[arg(long, value_name = "CLASS,…", value_delimiter = ',')]
+    classes: Vec<String>,
     /// Whatever the policy would do next.
     #[arg(long)]
     auto: bool,
@@ -66,7 +77,7 @@ pub async fn run(arguments: GrowArguments) -> anyhow::Result<()> {
     let client = Client::new(&arguments.connection.server)?;
     let query = if arguments.dry_run { "?dry_run=true".into() } else { format!("?wait={}", arguments.wait) };
     let path = learner_path(&arguments.learner, &format!("/growth{query}"));
-    let answer = client.send(Method::POST, &path, Some(Body::json(&order(&arguments)))).await?;
+    let answer = client.send(Method::POST, &path, Some(Body::json(&order(&arguments)?))).await?;
     if arguments.connection.json {
         println!("{answer:#}");
         return Ok(());
@@ -84,7 +95,27 @@ pub async fn run(arguments: GrowArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn order(arguments: &GrowArguments) -> Value {
+fn order(arguments: &GrowArguments) -> anyhow::Result<Value> {
+    if let Some(text) = &arguments.inputs {
+        return Ok(json!({ "inputs": inputs(text)? }));
+    }
+    if !arguments.classes.is_empty() {
+        return Ok(json!({ "classes": arguments.classes }));
+    }
+    Ok(reshaping(arguments))
+}
+
+/// What the server takes under `inputs`; a bare list is one of features.
+fn inputs(text: &str) -> anyhow::Result<Value> {
+    let document = match text.trim_start().starts_with(['{', '[']) {
+        true => serde_json::from_str(text).context("--inputs takes JSON, or a file of it")?,
+        false => read_document(Path::new(text))?,
+    };
+    Ok(if document.is_array() { json!({ "features": document }) } else { document })
+}
+
+/// An order that leaves what goes in and comes out as it is.
+fn reshaping(arguments: &GrowArguments) -> Value {
     let nodes = |key: &str, names: &[String]| {
         if names.iter().any(|name| name == "all") { json!({"all": true}) } else { json!({ key: names }) }
     };
@@ -147,4 +178,43 @@ fn show_plan(plan: &Value) {
 fn shape(axes: Option<&Value>) -> String {
     let Some(axes) = axes.and_then(Value::as_array) else { return "new".into() };
     axes.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: GrowArguments,
+    }
+
+    fn ordered(line: &[&str]) -> anyhow::Result<Value> {
+        let words = ["grow", "cats"].into_iter().chain(line.iter().copied());
+        order(&Line::try_parse_from(words)?.arguments)
+    }
+
+    #[test]
+    fn new_inputs_and_classes_are_ordered_as_the_server_reads_them() {
+        let feature = json!({"name": "humidity", "kind": "numeric"});
+        let features = json!({"inputs": {"features": [feature]}});
+        assert_eq!(ordered(&["--inputs", &json!([feature]).to_string()]).expect("an order"), features);
+        assert_eq!(ordered(&["--inputs", &features["inputs"].to_string()]).expect("an order"), features);
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+        let text = "[[features]]\nname = \"humidity\"\nkind = \"numeric\"\n";
+        std::fs::write(file.path(), text).expect("written");
+        assert_eq!(ordered(&["--inputs", file.path().to_str().expect("a path")]).expect("an order"), features);
+        assert_eq!(ordered(&["--classes", "7,8"]).expect("an order"), json!({"classes": ["7", "8"]}));
+    }
+
+    #[test]
+    fn one_growth_is_ordered_at_a_time() {
+        assert!(ordered(&[]).is_err());
+        assert!(ordered(&["--classes", "7", "--auto"]).is_err());
+        assert!(ordered(&["--inputs", "[]", "--wider", "all"]).is_err());
+        assert!(ordered(&["--inputs", "{"]).is_err());
+    }
 }

@@ -113,7 +113,8 @@ fn three_stages_of_three_blocks_of_16_channels_are_resnet_20() {
     let network = resnet(&[3, 3, 3], 16, ResnetStyle::Post).build(&Shape::image(3, 32, 32), 10).unwrap();
     // 19 convolutions of 3x3 and the output layer; two projections on top.
     assert_eq!(network.layer_count(), 20 + 2);
-    // 269,722 without projections (He et al. 2015, table 6: 0.27M), those with their norms, and the convolutions' biases.
+    // 269,722 without projections (He et al. 2015, table 6: 0.27M), those with their norms, and the convolutions'
+    // biases.
     let projections = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64);
     let biases = 7 * 16 + (6 + 1) * 32 + (6 + 1) * 64;
     assert_eq!(network.parameter_count(), 269_722 + projections + biases);
@@ -228,7 +229,8 @@ fn a_graph_at_fault_names_the_node_and_the_reason() {
     let (place, text) = fault(json!([{"id": "a", "op": "linear", "inputs": ["input"]}, last]), flat());
     assert_eq!((place.as_str(), text.as_str()), ("/nodes/0", "node a: the hyperparameter `out` is missing"));
     let (place, text) = fault(json!([last, {"id": "b", "op": "perceptron", "inputs": ["last"]}]), flat());
-    assert_eq!((place.as_str(), text.as_str()), ("/nodes/1", "node b: there is no op of this kind"));
+    assert_eq!(place, "/nodes/1");
+    assert!(text.starts_with("node b: there is no op of this kind"), "{text}");
     let (place, text) = fault(json!([{"id": "a", "op": "relu", "inputs": ["b"]}, last]), flat());
     assert_eq!(place, "/nodes/0");
     assert!(text.contains("`b`, which is no earlier node"), "{text}");

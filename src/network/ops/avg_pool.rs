@@ -143,7 +143,8 @@ mod tests {
             padding in prop::array::uniform2(0usize..3),
             seed: u64,
         ) {
-            let op = AvgPool { kernel, stride, padding: [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)] };
+            let padding = [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)];
+            let op = AvgPool { kernel, stride, padding };
             prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
             Trial::training(op, &[shape], rows, seed).check();
         }

@@ -1,7 +1,7 @@
 //! Convolutions as products with the columns of their input (im2col): what all convolutions of this folder share.
 //!
-//! The columns hold the channels of every tap of every output side by side, a bounded number of rows at a time. The groups
-//! of a grouped convolution are so many products; with one group nothing is moved for them.
+//! The columns hold the channels of every tap of every output side by side, a bounded number of rows at a time. The
+//! groups of a grouped convolution are so many products; with one group nothing is moved for them.
 
 use candle_core::{Device, Tensor};
 
@@ -150,8 +150,8 @@ impl Columns {
         (0..rows).step_by(step).map(move |start| (start, step.min(rows - start)))
     }
 
-    /// [out, in of a group, height, width] to one matrix a group, [groups, out of a group, taps * in of a group], in the
-    /// order of the columns.
+    /// [out, in of a group, height, width] to one matrix a group, [groups, out of a group, taps * in of a group], in
+    /// the order of the columns.
     fn matrices(&self, weight: &Tensor) -> candle_core::Result<Tensor> {
         let (out, seen, height, width) = weight.dims4()?;
         let by_tap = weight.permute((0, 2, 3, 1))?.contiguous()?;

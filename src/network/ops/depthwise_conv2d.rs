@@ -1,7 +1,7 @@
 //! Depthwise Conv2d: every channel has kernels of its own and sees itself alone; a multiplier makes several of each.
 //!
-//! No product has anything to gain here: both passes go tap by tap, over all sites of all rows with the channels side by
-//! side.
+//! No product has anything to gain here: both passes go tap by tap, over all sites of all rows with the channels side
+//! by side.
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ pub struct DepthwiseConv2d {
 }
 
 impl DepthwiseConv2d {
-    /// One output channel for every input channel, stride 1 and as much padding as keeps the plane's size. `kernel` is odd
-    /// in both directions.
+    /// One output channel for every input channel, stride 1 and as much padding as keeps the plane's size. `kernel` is
+    /// odd in both directions.
     pub fn same(kernel: [usize; 2]) -> Self {
         Self { multiplier: 1, kernel, stride: [1, 1], padding: [kernel[0] / 2, kernel[1] / 2], dilation: [1, 1] }
     }

@@ -94,8 +94,8 @@ impl Window {
         .collect()
     }
 
-    /// For every tap the sites of all outputs of `rows` planes, one plane after the other; the site after the last in the
-    /// padding. For windows that fit the plane.
+    /// For every tap the sites of all outputs of `rows` planes, one plane after the other; the site after the last in
+    /// the padding. For windows that fit the plane.
     pub(super) fn sites_by_tap(
         &self,
         rows: usize,

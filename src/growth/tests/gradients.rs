@@ -239,20 +239,16 @@ fn an_equal_copy_steps_under_adam_as_its_source_would() {
         for optimizer in [Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-20 }, Optimizer::RMSPROP] {
             let (plan, before, after) =
                 grown(&network, &wider_all(2.0, Split::Paper { noise: 0.0 }), &optimizer).unwrap();
-            let columns = network.input().elements();
-            let old = step(
-                &network,
-                &before,
-                &gradients(&network, &before, columns, 3.min(width(&network, "output"))),
-                &optimizer,
-            );
-            let outputs = width(&network, "output");
-            let new =
-                step(plan.student(), &after, &gradients(plan.student(), &after, columns, 3.min(outputs)), &optimizer);
+            let (columns, outputs) = (network.input().elements(), width(&network, "output"));
+            let stepped = |network: &Network, state: &State| {
+                step(network, state, &gradients(network, state, columns, outputs), &optimizer)
+            };
+            let (old, new) = (stepped(&network, &before), stepped(plan.student(), &after));
             for (id, old) in &old {
                 let mean = new[id].iter().map(|number| number.abs()).sum::<f64>() / new[id].len() as f64;
                 let expected = old.iter().map(|number| number.abs()).sum::<f64>() / old.len() as f64;
-                assert!((mean / expected - 1.0).abs() < 0.02, "{id}: {mean} {expected}");
+                // Before a BatchNorm a bias has no gradient but for rounding.
+                assert!((mean - expected).abs() < 0.02 * expected + 1e-4, "{id}: {mean} {expected}");
             }
         }
     }

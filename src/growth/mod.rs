@@ -17,6 +17,7 @@ mod moments;
 mod nonnegative;
 mod pieces;
 pub mod plan;
+pub mod plan_diff;
 pub mod refusal;
 mod regrow;
 pub mod request;
@@ -29,10 +30,11 @@ mod wider;
 pub use apply::{GrowthError, State, apply, apply_weights};
 pub use certificate::{Certificate, Probe, certify};
 pub use measure::measure;
-pub use plan::{GrowthOp, Plan, Preserves, TouchedNode, plan};
+pub use plan::{GrowthOp, NodeChange, Plan, Preserves, TouchedNode, plan};
+pub use plan_diff::{Changed, NodeDiff, PlanDiff, StepDiff, StepPart};
 pub use refusal::Refusal;
 pub use request::{Deeper, DeeperKind, Extent, GrowthRequest, NewNorm, Nodes, Split, Wider};
-pub use step::{Added, ChannelRange, Fill, NewRows, Statistic, Step, UnitGrowth};
+pub use step::{Added, ChannelRange, ChannelSet, Fill, NewRows, Statistic, Step, UnitGrowth};
 
 #[cfg(test)]
 mod tests;

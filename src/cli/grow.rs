@@ -1,5 +1,7 @@
 //! `perennial grow`: a growth by hand.
 
+use std::path::Path;
+
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use reqwest::Method;
@@ -9,11 +11,12 @@ use super::Connection;
 use super::client::{Body, Client, learner_path};
 use super::explain::show;
 use super::growth_request::RequestArguments;
+use super::learner::read_document;
 use super::table::whole_at;
 use crate::http::growth_view::PlanView;
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["wider", "deeper", "auto"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["wider", "deeper", "inputs", "classes", "auto"])))]
 pub struct GrowArguments {
     #[command(flatten)]
     connection: Connection,
@@ -21,6 +24,13 @@ pub struct GrowArguments {
     learner: String,
     #[command(flatten)]
     request: RequestArguments,
+    /// Inputs for new features: a list of features as in a learner's document, as JSON or in a file (JSON or TOML). Or for
+    /// categories: `{"feature":"colour","categories":["red"]}`.
+    #[arg(long, value_name = "FILE|JSON", conflicts_with = "manner")]
+    inputs: Option<String>,
+    /// Outputs for these new classes.
+    #[arg(long, value_name = "CLASS,…", value_delimiter = ',', conflicts_with = "manner")]
+    classes: Vec<String>,
     /// Whatever the policy would do next.
     #[arg(long, conflicts_with = "manner")]
     auto: bool,
@@ -57,5 +67,59 @@ pub async fn run(arguments: GrowArguments) -> anyhow::Result<()> {
 }
 
 fn order(arguments: &GrowArguments) -> anyhow::Result<Value> {
+    if let Some(text) = &arguments.inputs {
+        return Ok(json!({ "inputs": inputs(text)? }));
+    }
+    if !arguments.classes.is_empty() {
+        return Ok(json!({ "classes": arguments.classes }));
+    }
     Ok(arguments.request.document()?.unwrap_or_else(|| json!({"auto": true})))
+}
+
+/// What the server takes under `inputs`; a bare list is one of features.
+fn inputs(text: &str) -> anyhow::Result<Value> {
+    let document = match text.trim_start().starts_with(['{', '[']) {
+        true => serde_json::from_str(text).context("--inputs takes JSON, or a file of it")?,
+        false => read_document(Path::new(text))?,
+    };
+    Ok(if document.is_array() { json!({ "features": document }) } else { document })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: GrowArguments,
+    }
+
+    fn ordered(line: &[&str]) -> anyhow::Result<Value> {
+        let words = ["grow", "cats"].into_iter().chain(line.iter().copied());
+        order(&Line::try_parse_from(words)?.arguments)
+    }
+
+    #[test]
+    fn new_inputs_and_classes_are_ordered_as_the_server_reads_them() {
+        let feature = json!({"name": "humidity", "kind": "numeric"});
+        let features = json!({"inputs": {"features": [feature]}});
+        assert_eq!(ordered(&["--inputs", &json!([feature]).to_string()]).expect("an order"), features);
+        assert_eq!(ordered(&["--inputs", &features["inputs"].to_string()]).expect("an order"), features);
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+        let text = "[[features]]\nname = \"humidity\"\nkind = \"numeric\"\n";
+        std::fs::write(file.path(), text).expect("written");
+        assert_eq!(ordered(&["--inputs", file.path().to_str().expect("a path")]).expect("an order"), features);
+        assert_eq!(ordered(&["--classes", "7,8"]).expect("an order"), json!({"classes": ["7", "8"]}));
+    }
+
+    #[test]
+    fn one_growth_is_ordered_at_a_time() {
+        assert!(ordered(&[]).is_err());
+        assert!(ordered(&["--classes", "7", "--auto"]).is_err());
+        assert!(ordered(&["--inputs", "[]", "--wider", "all"]).is_err());
+        assert!(ordered(&["--inputs", "{"]).is_err());
+    }
 }

@@ -46,7 +46,7 @@ enum Command {
     Predict(predict::PredictArguments),
     /// Show what the learners of a server are doing.
     Status(status::StatusArguments),
-    /// Make a network wider or deeper now.
+    /// Make a network wider or deeper now, or give it new inputs or classes.
     Grow(grow::GrowArguments),
     /// Show a learner's growths and the policy's decisions, or explain what a growth would do.
     Growth(growth::GrowthArguments),

@@ -48,7 +48,7 @@ impl Sharing {
                 self.each(numbers, inner, |numbers, places, count| unequal(numbers, places, count, start, random));
             }
             Rule::Equal { noise, seed, name } => {
-                self.each(numbers, inner, |numbers, places, count| equal(numbers, places, count));
+                self.each(numbers, inner, equal);
                 if *noise > 0.0 {
                     let mut random = Random::keyed(*seed, Purpose::Shares, start as u64, name);
                     self.each(numbers, inner, |numbers, places, count| {

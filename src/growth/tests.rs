@@ -5,6 +5,7 @@ mod certificates;
 mod deeper;
 mod edges;
 mod fixtures;
+mod graphs;
 mod plans;
 mod properties;
 mod refusals;

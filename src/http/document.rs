@@ -31,10 +31,16 @@ pub fn json(body: &[u8]) -> Result<Value, Problem> {
 
 /// The value that a JSON document describes.
 pub fn decode<T: DeserializeOwned>(document: &Value) -> Result<T, Problem> {
+    read(document).map_err(|fault| {
+        Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed").with_errors(vec![fault])
+    })
+}
+
+/// The value that a JSON object describes, or what is wrong with the object and where below it.
+pub fn read<T: DeserializeOwned>(document: &Value) -> Result<T, Fault> {
     if !document.is_object() {
         // serde would also read a struct from an array of its fields.
-        return Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed")
-            .at("", "must be a JSON object"));
+        return Err(Fault { pointer: String::new(), detail: "must be a JSON object".into() });
     }
     let attempt = |value: &Value| T::deserialize(value).map(drop).map_err(|error| error.to_string());
     match T::deserialize(document) {
@@ -43,8 +49,7 @@ pub fn decode<T: DeserializeOwned>(document: &Value) -> Result<T, Problem> {
             let error = error.to_string();
             let mut pointer = String::new();
             locate(document, &error, &attempt, &mut pointer, MAX_DEPTH);
-            Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed")
-                .at(pointer, without_values(&error)))
+            Err(Fault { pointer, detail: without_values(&error) })
         }
     }
 }
@@ -92,7 +97,7 @@ fn is_missing_here(value: &Value, error: &str, attempt: Attempt<'_>) -> bool {
     !members.contains_key(key) && attempt(&with).map_or_else(changes, |()| true)
 }
 
-/// The child that causes the error: first a scalar that the sentence quotes, so that another one changes the sentence;
+/// The child that causes the error: first the key that the sentence calls unknown; then a scalar that the sentence quotes, so that another one changes the sentence;
 /// then one without which the error is another. A tag (`kind`) comes last: without it nothing beside it can be read.
 fn culprit(value: &Value, error: &str, attempt: Attempt<'_>) -> Option<Step> {
     let children: Vec<(Step, &Value)> = match value {
@@ -112,6 +117,11 @@ fn culprit(value: &Value, error: &str, attempt: Attempt<'_>) -> Option<Step> {
         another(child).is_some_and(|other| changes(replaced(value, step, other)))
     };
     let needed = |step: &Step| changes(without(value, step));
+    let unknown = error.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let unknown = unknown.filter(|key| value.get(key).is_some()).map(|key| Step::Key(key.to_owned()));
+    if let Some(step) = unknown.filter(needed) {
+        return Some(step);
+    }
     let needed_container = |step: &Step, child: &Value| (child.is_object() || child.is_array()) && needed(step);
     // What misses a key is an object.
     let rounds: &[Suspicion<'_>] = match error.starts_with("missing field") {

@@ -1,18 +1,17 @@
 //! `POST /v1/learners/{learner}/examples`: labelled examples at the end of the stream, all of a request or none.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 
+use super::decoding::decoded;
 use super::path::PathValues;
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::state::AppState;
-use super::unbroken::{off_runtime, unbroken};
+use super::unbroken::unbroken;
 use super::{ingest_counts, media_type};
 use crate::stream::decode::{self, DecodeError, Expected};
 use crate::stream::{Append, Appended, IdempotencyKey};
@@ -46,11 +45,8 @@ pub async fn handle(
     let learner = path.known_learner(&state).await?;
     let max_rows = state.config.limits.examples;
     let bytes = body.len();
-    let work = {
-        let learner = learner.clone();
-        move || Ok(decoded(&learner, &body, format, max_rows, key))
-    };
-    let request = match off_runtime(bytes, work).await? {
+    let decode = move |learner: &LearnerRecord| request(learner, &body, format, max_rows, key.clone());
+    let request = match decoded(&state, &learner, bytes, decode).await? {
         Ok(request) => request,
         Err(error) => {
             ingest_counts::invalid(&state, &learner.document.name, &error);
@@ -68,8 +64,8 @@ pub async fn handle(
 }
 
 /// The request for the writer: decoding and hashing, off the runtime.
-fn decoded(
-    learner: &Arc<LearnerRecord>,
+fn request(
+    learner: &LearnerRecord,
     body: &[u8],
     format: Format,
     max_rows: usize,

@@ -43,6 +43,8 @@ pub async fn handle(
     let lines = media_type::accepts_ndjson(&headers);
     let learner = path.known_learner(&state).await?;
     let stored = state.store.read(learner.id, after, limit).await?;
+    // Read after the rows: it has every feature that one of them has.
+    let learner = state.store.learner_by_id(learner.id).await?.ok_or_else(Problem::learner_not_found)?;
     let next_after = stored.last().filter(|_| stored.len() == limit).map(|example| example.seq);
     unbroken(tokio::task::spawn_blocking(move || {
         let examples = views(&learner.document.schema, stored);

@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::growth_inputs;
 use crate::growth::{Deeper, DeeperKind, Extent, NewNorm, Nodes, Split, Wider};
 use crate::network::NodeId;
 use crate::stream::decode::Fault;
-use crate::stream::schema::{category_fault, class_fault};
+use crate::stream::schema::class_fault;
 use crate::training::GrowthOrder;
 
 /// Most names in one order.
@@ -32,7 +33,7 @@ pub fn parse(document: &Value) -> Result<GrowthOrder, OrderError> {
     match kind.as_str() {
         "wider" => wider(value),
         "deeper" => deeper(value),
-        "inputs" => inputs(value),
+        "inputs" => growth_inputs::parse(value),
         "classes" => Ok(GrowthOrder::Classes { classes: names(value, "/classes", class_fault)? }),
         _ if value == &Value::Bool(true) => Ok(GrowthOrder::Auto),
         _ => fault("/auto", "must be `true`"),
@@ -62,6 +63,7 @@ pub fn render(order: &GrowthOrder) -> Value {
         GrowthOrder::Inputs { feature, categories } => {
             json!({"inputs": {"feature": feature, "categories": categories}})
         }
+        GrowthOrder::Features { features } => json!({"inputs": {"features": features}}),
         GrowthOrder::Classes { classes } => json!({ "classes": classes }),
         GrowthOrder::Auto => json!({"auto": true}),
     }
@@ -156,18 +158,6 @@ fn deeper(value: &Value) -> Result<GrowthOrder, OrderError> {
     Ok(GrowthOrder::Deeper(Deeper { after, kind, norm, width }))
 }
 
-fn inputs(value: &Value) -> Result<GrowthOrder, OrderError> {
-    let members = Members::of(value, "/inputs")?;
-    members.only(&["feature", "categories"])?;
-    let (_, feature) = members.exactly_one(&["feature"])?;
-    let (_, categories) = members.exactly_one(&["categories"])?;
-    let Some(feature) = feature.as_str() else { return fault("/inputs/feature", "must be the name of a feature") };
-    Ok(GrowthOrder::Inputs {
-        feature: feature.to_owned(),
-        categories: names(categories, "/inputs/categories", category_fault)?,
-    })
-}
-
 fn all(value: &Value, pointer: &str) -> Result<Nodes, OrderError> {
     if value == &Value::Bool(true) { Ok(Nodes::All) } else { fault(pointer, "must be `true`") }
 }
@@ -200,7 +190,12 @@ fn node_list(value: &Value, pointer: &str) -> Result<Vec<NodeId>, OrderError> {
     Ok(nodes)
 }
 
-fn names(value: &Value, pointer: &str, check: fn(&str) -> Option<String>) -> Result<Vec<String>, OrderError> {
+/// A list of different names, each without a fault.
+pub(super) fn names(
+    value: &Value,
+    pointer: &str,
+    check: fn(&str) -> Option<String>,
+) -> Result<Vec<String>, OrderError> {
     let mut names: Vec<String> = Vec::new();
     for (index, item) in list(value, pointer)?.iter().enumerate() {
         let pointer = format!("{pointer}/{index}");
@@ -216,7 +211,8 @@ fn names(value: &Value, pointer: &str, check: fn(&str) -> Option<String>) -> Res
     Ok(names)
 }
 
-fn list<'a>(value: &'a Value, pointer: &str) -> Result<&'a [Value], OrderError> {
+/// A list that is neither empty nor absurdly long.
+pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> Result<&'a [Value], OrderError> {
     match value.as_array() {
         Some(items) if (1..=MAX_NAMES).contains(&items.len()) => Ok(items),
         _ => fault(pointer, &format!("must be a list of 1 to {MAX_NAMES}")),
@@ -224,20 +220,22 @@ fn list<'a>(value: &'a Value, pointer: &str) -> Result<&'a [Value], OrderError> 
 }
 
 /// The members of an object and where it stands.
-struct Members<'a> {
+pub(super) struct Members<'a> {
     members: &'a Map<String, Value>,
     pointer: &'static str,
 }
 
 impl<'a> Members<'a> {
-    fn of(value: &'a Value, pointer: &'static str) -> Result<Self, OrderError> {
+    /// The members of the object at this place.
+    pub fn of(value: &'a Value, pointer: &'static str) -> Result<Self, OrderError> {
         match value.as_object() {
             Some(members) => Ok(Self { members, pointer }),
             None => fault(pointer, "must be an object"),
         }
     }
 
-    fn only(&self, known: &[&str]) -> Result<(), OrderError> {
+    /// Refuses every key but these.
+    pub fn only(&self, known: &[&str]) -> Result<(), OrderError> {
         match self.members.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => {
@@ -247,7 +245,8 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn exactly_one(&self, keys: &[&'static str]) -> Result<(&'static str, &'a Value), OrderError> {
+    /// The one member with one of these keys.
+    pub fn exactly_one(&self, keys: &[&'static str]) -> Result<(&'static str, &'a Value), OrderError> {
         let mut present = keys.iter().filter_map(|&key| self.members.get(key).map(|value| (key, value)));
         match (present.next(), present.next()) {
             (Some(member), None) => Ok(member),
@@ -257,7 +256,8 @@ impl<'a> Members<'a> {
     }
 }
 
-fn fault<T>(pointer: &str, detail: &str) -> Result<T, OrderError> {
+/// An order with a fault at this place.
+pub(super) fn fault<T>(pointer: &str, detail: &str) -> Result<T, OrderError> {
     Err(OrderError::Fault(Fault { pointer: pointer.to_owned(), detail: detail.to_owned() }))
 }
 
@@ -284,6 +284,10 @@ mod tests {
             json!({"deeper": {"after": ["a"], "kind": "residual", "to": 32}}),
             json!({"wider": {"matching": "module*", "factor": 2.0, "split": "fresh"}}),
             json!({"inputs": {"feature": "colour", "categories": ["red", "green"]}}),
+            json!({"inputs": {"features": [
+                {"name": "site", "kind": "categorical", "max_categories": 9, "optional": true},
+                {"name": "spectrum", "kind": "vector", "size": 4, "optional": true},
+            ]}}),
             json!({"classes": ["7", "8"]}),
             json!({"auto": true}),
         ] {

@@ -8,7 +8,7 @@ use crate::growth::{GrowthRequest, Refusal, plan};
 use crate::network::{Network, NodeId};
 use crate::policy::{PolicySettings, Signals, decide_now};
 use crate::registry::Model;
-use crate::training::adoption::{asked_categories, asked_classes};
+use crate::training::adoption::{asked_categories, asked_classes, asked_features};
 use crate::training::status::LearnerMetrics;
 use crate::training::{GrowthOrder, LearnerDocument, LearnerRecord};
 
@@ -92,6 +92,10 @@ fn request(order: GrowthOrder, document: &LearnerDocument, model: &Model) -> Res
         GrowthOrder::Inputs { feature, categories } => {
             let add = asked_categories(&model.encoder, &feature, &categories)?.values.len();
             Ok(GrowthRequest::Inputs { add })
+        }
+        GrowthOrder::Features { features } => {
+            let features = asked_features(&model.encoder, &features)?;
+            Ok(GrowthRequest::Inputs { add: features.iter().map(|feature| feature.kind.columns()).sum() })
         }
         GrowthOrder::Classes { classes } => {
             let add = asked_classes(&document.task, &model.targets, &classes)?.len();

@@ -47,7 +47,7 @@ async fn change(state: AppState, mut record: LearnerRecord, patch: LearnerPatch)
             }
         };
         if let Some(changed) = state.store.update_learner(record.id, record.revision, &document).await? {
-            state.directory.insert(changed.clone());
+            state.directory.renew(changed.clone());
             state.supervisor.notify(changed.id);
             return Ok(changed);
         }

@@ -3,12 +3,14 @@
 //! Every answer that is no success is a problem document (RFC 9457) made in [`problem`], the only place that knows
 //! status codes of failures. Limits, timeouts and request ids are layers in [`middleware`], the only place for those.
 
+mod decoding;
 mod directory;
 mod document;
 mod examples_append;
 mod examples_read;
 pub mod growth_document;
 mod growth_history;
+mod growth_inputs;
 mod growth_order;
 mod growth_preview;
 mod growth_ticket;

@@ -20,7 +20,8 @@ impl PathValues {
         state.store.learner(&name).await?.ok_or_else(Problem::learner_not_found)
     }
 
-    /// The learner that the path names, from memory where it is known: enough for what never changes of it.
+    /// The learner that the path names, from memory where it is known: enough for what rows are decoded by
+    /// ([`super::decoding`]).
     pub async fn known_learner(&self, state: &AppState) -> Result<Arc<LearnerRecord>, Problem> {
         match state.directory.get(&self.learner_name()?) {
             Some(record) => Ok(record),

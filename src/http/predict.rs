@@ -10,16 +10,17 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::decoding::decoded;
 use super::learner_view::LIVE;
 use super::media_type;
 use super::path::PathValues;
 use super::problem::{Kind, Problem};
 use super::query::{self, Query};
 use super::state::AppState;
-use super::unbroken::off_runtime;
 use crate::registry::VersionId;
 use crate::serving::{Answer, Prediction, VersionChoice};
 use crate::stream::decode::{self, Expected};
+use crate::training::LearnerRecord;
 
 /// The answers to a request.
 #[derive(Serialize)]
@@ -57,12 +58,12 @@ pub async fn handle(
     let by_query = query.text("version").map(choice_of_text).transpose()?;
     let learner = path.known_learner(&state).await?;
     let max_rows = state.config.limits.predict_rows;
-    let known = learner.clone();
-    let decoded = off_runtime(body.len(), move || {
-        let expected = Expected { schema: &known.document.schema, task: &known.document.task, max_rows };
-        Ok(decode::predict_json(&body, expected)?)
-    })
-    .await?;
+    let bytes = body.len();
+    let read = move |learner: &LearnerRecord| {
+        let expected = Expected { schema: &learner.document.schema, task: &learner.document.task, max_rows };
+        decode::predict_json(&body, expected)
+    };
+    let decoded = decoded(&state, &learner, bytes, read).await??;
     let by_body = decoded.version.as_ref().map(choice_of_value).transpose()?;
     let choice = match (by_query, by_body) {
         (Some(query), Some(body)) if query != body => {

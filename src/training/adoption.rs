@@ -1,10 +1,11 @@
-//! New names by order: which of the categories and classes that an operator names would get a place, or why none would.
+//! New names by order: which of the categories, features and classes that an operator names would get a place, or why
+//! none would.
 //!
 //! Asked by the trainer that carries an order out and by the dry run that only shows it, so that the two never disagree.
 
 use crate::growth::Refusal;
 use crate::stream::encoder::NewCategories;
-use crate::stream::{Encoder, Targets, Task};
+use crate::stream::{Encoder, Feature, Targets, Task};
 
 /// The categories that would get a column.
 ///
@@ -23,6 +24,28 @@ pub fn asked_categories(encoder: &Encoder, feature: &str, categories: &[String])
         return Err(refusal(format!("feature `{feature}`: {text}")));
     }
     Ok(new)
+}
+
+/// The features that would be added, as they will stand in the schema. Each must be sound by itself.
+///
+/// # Errors
+/// The learner reads one image as a picture, has a feature of one of the names, or the schema would be too large.
+pub fn asked_features(encoder: &Encoder, features: &[Feature]) -> Result<Vec<Feature>, Refusal> {
+    let schema = encoder.schema();
+    if encoder.shape().plane().is_some() {
+        let text = "the learner reads one image as a picture: its network has no place for features beside it";
+        return Err(refusal(text.into()));
+    }
+    for feature in features {
+        if schema.features.iter().any(|known| known.name == feature.name) {
+            return Err(refusal(format!("there is a feature `{}` already", feature.name)));
+        }
+    }
+    let grown = schema.with(features);
+    match grown.faults().into_iter().next() {
+        Some((_, detail)) => Err(refusal(format!("the schema would be at fault: {detail}"))),
+        None => Ok(grown.features[schema.features.len()..].to_vec()),
+    }
 }
 
 /// The classes that would get an output, each once, in the order in which they are named.

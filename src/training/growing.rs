@@ -210,8 +210,15 @@ impl Trainer {
             refusal: None,
             failure: None,
         });
-        let visible =
-            Visible { versions, live: goes_live.then_some(version), journal, tickets: tickets.into_iter().collect() };
+        // New features are accepted by the API from this commit on: no row has them that the student does not take.
+        let schema = grown.model.encoder.schema();
+        let visible = Visible {
+            versions,
+            live: goes_live.then_some(version),
+            journal,
+            tickets: tickets.into_iter().collect(),
+            schema: (schema != self.model.encoder.schema()).then(|| schema.clone()),
+        };
         let took = self.commit(snapshot, digest, visible)?;
         self.model = grown.model;
         self.state = grown.state;

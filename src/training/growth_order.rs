@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::journal::GrowthEvent;
 use crate::growth::{Deeper, GrowthOp, Refusal, Wider};
+use crate::stream::Feature;
 
 /// What is asked for, in a learner's own terms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub enum GrowthOrder {
     Deeper(Deeper),
     /// Columns for these values of a categorical feature.
     Inputs { feature: String, categories: Vec<String> },
+    /// Columns for new features, at the end of the schema.
+    Features { features: Vec<Feature> },
     /// Outputs for these new classes.
     Classes { classes: Vec<String> },
     /// Whatever the policy would do next, whether or not it thinks that it is time.
@@ -28,7 +31,7 @@ impl GrowthOrder {
         match self {
             Self::Wider(_) => Some(GrowthOp::Wider),
             Self::Deeper(_) => Some(GrowthOp::Deeper),
-            Self::Inputs { .. } => Some(GrowthOp::Inputs),
+            Self::Inputs { .. } | Self::Features { .. } => Some(GrowthOp::Inputs),
             Self::Classes { .. } => Some(GrowthOp::Classes),
             Self::Auto => None,
         }

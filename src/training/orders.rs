@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::adoption::{asked_categories, asked_classes};
+use super::adoption::{asked_categories, asked_classes, asked_features};
 use super::error::TrainingError;
 use super::growth_order::GrowthOrder;
 use super::publish::NEW_CLASS_PROBABILITY;
@@ -14,12 +14,14 @@ use crate::network::execute;
 use crate::policy::{self, Decision};
 use crate::registry::Model;
 use crate::stream::encoder::NewCategories;
-use crate::stream::{Row, StoredExample, Targets};
+use crate::stream::{Feature, Row, StoredExample, Targets};
 
 /// What new names bring.
 pub(super) enum Adopted {
     /// Categories that get columns.
     Categories(NewCategories),
+    /// Features that get columns.
+    Features(Vec<Feature>),
     /// Classes that get outputs.
     Classes(Vec<String>),
 }
@@ -43,6 +45,7 @@ impl Trainer {
             GrowthOrder::Inputs { feature, categories } => {
                 asked_categories(&self.model.encoder, feature, categories).map(Adopted::Categories)
             }
+            GrowthOrder::Features { features } => asked_features(&self.model.encoder, features).map(Adopted::Features),
             GrowthOrder::Classes { classes } => {
                 asked_classes(&self.task, &self.model.targets, classes).map(Adopted::Classes)
             }
@@ -79,9 +82,11 @@ impl Trainer {
         match adopted {
             Adopted::Categories(categories) => {
                 model.encoder.adopt(&categories);
-                let add = model.encoder.shape().elements() - self.model.network.input().elements();
-                let request = (add > 0).then_some(GrowthRequest::Inputs { add });
-                Ok(Translated { op: GrowthOp::Inputs, request, model })
+                Ok(self.with_inputs(model))
+            }
+            Adopted::Features(features) => {
+                model.encoder.add(&features);
+                Ok(self.with_inputs(model))
             }
             Adopted::Classes(classes) => {
                 if let Targets::Classes { classes: known } = &mut model.targets {
@@ -97,6 +102,12 @@ impl Trainer {
                 Ok(Translated { op: GrowthOp::Classes, request, model })
             }
         }
+    }
+
+    /// As many more inputs as the model's encoder has columns.
+    fn with_inputs(&self, model: Model) -> Translated {
+        let add = model.encoder.shape().elements() - self.model.network.input().elements();
+        Translated { op: GrowthOp::Inputs, request: (add > 0).then_some(GrowthRequest::Inputs { add }), model }
     }
 
     fn reshaped(&self, request: GrowthRequest) -> Translated {

@@ -19,7 +19,7 @@ use super::trainer::Trainer;
 use crate::growth::{self, GrowthRequest, State};
 use crate::network::{Parameters, weights};
 use crate::registry::{BlobDigest, Cause, Model, VersionId, VersionMetrics};
-use crate::stream::Seq;
+use crate::stream::{Schema, Seq};
 
 /// Commits between two sweeps of what nothing names any more.
 const SWEEP_COMMITS: u64 = 16;
@@ -52,6 +52,7 @@ pub(super) struct Visible {
     pub live: Option<VersionId>,
     pub journal: Vec<JournalEvent>,
     pub tickets: Vec<TicketOutcome>,
+    pub schema: Option<Schema>,
 }
 
 impl Trainer {
@@ -156,7 +157,7 @@ impl Trainer {
             state: &self.state,
             progress: &progress,
         };
-        let visible = Visible { versions: vec![published], live: Some(version), journal, tickets: Vec::new() };
+        let visible = Visible { versions: vec![published], live: Some(version), journal, ..Visible::default() };
         let took = self.commit(snapshot, digest, visible)?;
         self.progress = progress;
         self.last_version = version;
@@ -209,8 +210,8 @@ impl Trainer {
             optimizer,
             progress,
         };
-        let Visible { versions, live, journal, tickets } = visible;
-        let commit = Commit { checkpoint, versions, live, journal, tickets };
+        let Visible { versions, live, journal, tickets, schema } = visible;
+        let commit = Commit { checkpoint, versions, live, journal, tickets, schema };
         environment.wait(environment.store.commit(self.fence, commit))?;
         Ok(started.elapsed())
     }
@@ -228,7 +229,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Sets training back to the live version at half the rate. Statistics, classes and categories that came since stay:
+    /// Sets training back to the live version at half the rate. Statistics, classes, categories and features that came since stay:
     /// their outputs and inputs are added to the live version's network as they were added before.
     pub fn set_back_to_live(&mut self, reason: &str) -> Result<(), TrainingError> {
         self.load_live()?;

@@ -9,7 +9,7 @@ use super::journal::{JournalEvent, JournalRecord};
 use super::learner::{LearnerDocument, LearnerRecord};
 use crate::growth::Refusal;
 use crate::registry::{BlobDigest, Cause, Model, RegistryStore, VersionId, VersionMetrics};
-use crate::stream::{LearnerId, LearnerName, Seq, StoreError, StreamStore};
+use crate::stream::{LearnerId, LearnerName, Schema, Seq, StoreError, StreamStore};
 
 /// Proof of holding a learner's lease; every write of a trainer carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct Commit {
     pub journal: Vec<JournalEvent>,
     /// Operators' orders that are done.
     pub tickets: Vec<TicketOutcome>,
+    /// The learner's schema afterwards, with features that the checkpoint's encoder has; `None`: unchanged.
+    pub schema: Option<Schema>,
 }
 
 /// Why a learner was not created.
@@ -100,7 +102,8 @@ pub trait TrainingStore: Send + Sync + 'static {
     /// The learners after a name, in order of name, at most `limit`.
     async fn learners(&self, after: Option<&LearnerName>, limit: usize) -> Result<Vec<LearnerRecord>, StoreError>;
 
-    /// Replaces the document if the revision is still `revision`; the new record, or `None` if it moved on.
+    /// Replaces the document if the revision is still `revision`; the new record, or `None` if it moved on. The schema stays
+    /// the stored one: it changes by commits alone.
     async fn update_learner(
         &self,
         learner: LearnerId,

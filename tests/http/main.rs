@@ -3,8 +3,12 @@
 mod bad_input;
 mod examples;
 mod growth;
+mod growth_under_load;
 mod learners;
+mod load;
 mod networks;
+mod new_features;
+mod new_names;
 mod operations;
 mod predict;
 mod server;

@@ -1,7 +1,7 @@
 //! A server of its own for every test, and a client that knows where it listens.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use perennial::config::Config;
 use perennial::http::{AppState, Services, serve};
@@ -16,6 +16,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// How long anything may take before a test says that it hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running server. Its files go with it.
 pub struct Server {
@@ -146,11 +149,20 @@ impl Server {
 
     /// Waits until everything is learned.
     pub async fn settle(&self, name: &str) -> Value {
+        let rests =
+            |learner: &Value| learner["trained_seq"] == learner["head_seq"] && learner["training"]["state"] == "idle";
+        self.until(name, rests).await
+    }
+
+    /// Waits until a learner is as wanted.
+    pub async fn until(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
         loop {
             let learner = self.get(&format!("/v1/learners/{name}")).await.expect(200);
-            if learner["trained_seq"] == learner["head_seq"] && learner["training"]["state"] == "idle" {
+            if wanted(&learner) {
                 return learner;
             }
+            assert!(start.elapsed() < PATIENCE, "it never came so far: {learner}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -32,15 +32,15 @@ const EPSILON: f64 = 1e-3;
 pub struct ExplainArguments {
     #[command(flatten)]
     subject: SubjectArguments,
-    /// A learner of the server: what it would answer to `grow` with the same flags.
+    /// A learner of the server: what it would answer to `grow --dry-run` with the same flags.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["set", "input", "classes", "seed", "new_inputs", "new_classes"])]
     learner: Option<String>,
     #[command(flatten)]
     request: RequestArguments,
-    /// So many new input features.
+    /// So many new input features (`grow` takes them by name).
     #[arg(long, value_name = "N", conflicts_with = "manner")]
     new_inputs: Option<usize>,
-    /// So many new classes.
+    /// So many new classes (`grow` takes them by name).
     #[arg(long, value_name = "N", conflicts_with = "manner")]
     new_classes: Option<usize>,
     /// Give the network new weights by the seed, grow them, and measure on random rows what changed.
@@ -59,7 +59,7 @@ pub async fn run(arguments: ExplainArguments, connection: &Connection) -> anyhow
 }
 
 async fn dry_run(learner: &str, request: &RequestArguments, connection: &Connection) -> anyhow::Result<()> {
-    let order = request.document()?.context("a learner is asked for `--wider` or `--deeper`")?;
+    let order = request.document()?.context("name what to grow by `--wider` or `--deeper`")?;
     let path = learner_path(learner, "/growth?dry_run=true");
     let answer = Client::new(&connection.server)?.send(Method::POST, &path, Some(Body::json(&order))).await?;
     if connection.json {

@@ -10,7 +10,7 @@ enum Source {
     Number(usize),
     /// A text in this column; empty is missing.
     Text(usize),
-    /// Numbers in these columns.
+    /// Numbers in these columns; all of them empty is missing.
     Numbers(Vec<usize>),
 }
 
@@ -21,7 +21,8 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Finds every feature among the header's columns; `taken` are those of label and id.
+    /// Finds every feature among the header's columns; `taken` are those of label and id. An optional feature that has no
+    /// column is missing in every line.
     ///
     /// A vector or image feature `pixels` stands in the columns `pixels.0`, `pixels.1`, … or, if it is the only feature
     /// and the file has just as many columns left, in those in their order.
@@ -42,12 +43,15 @@ impl Columns {
                     named.or(only.then_some(rest)).map(Source::Numbers)
                 }
             };
+            let optional = feature.get("optional").and_then(Value::as_bool).unwrap_or_default();
+            let begun = header.iter().any(|column| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
             match source {
                 Some(source) => found.push((name.to_owned(), source)),
+                None if optional && !begun => {}
                 None => bail!("the file has no column for the feature `{name}`; its columns are {}", header.join(", ")),
             }
         }
-        ensure!(!found.is_empty(), "the learner's schema has no features");
+        ensure!(!found.is_empty(), "the file has no column for any feature of the learner");
         Ok(Self { features: found })
     }
 
@@ -60,6 +64,7 @@ impl Columns {
                 Source::Text(column) if line[*column].is_empty() => continue,
                 Source::Number(column) => number(&line[*column], name)?,
                 Source::Text(column) => Value::String(line[*column].to_owned()),
+                Source::Numbers(columns) if columns.iter().all(|&column| line[column].trim().is_empty()) => continue,
                 Source::Numbers(columns) => {
                     Value::Array(columns.iter().map(|&column| number(&line[column], name)).collect::<Result<_, _>>()?)
                 }
@@ -106,6 +111,21 @@ mod tests {
         let columns = Columns::find(&schema, &header(&["v.1", "city", "v.0", "age", "y"]), &[4]).expect("found");
         let inputs = columns.inputs(&csv::StringRecord::from(vec!["2", "", "1.5", "7", "no"])).expect("read");
         assert_eq!(Value::Object(inputs), json!({"age": 7, "v": [1.5, 2]}));
+    }
+
+    #[test]
+    fn a_file_from_before_a_growth_has_no_columns_for_what_was_added() {
+        let schema = json!({"features": [
+            {"name": "age", "kind": "numeric"}, {"name": "humidity", "kind": "numeric", "optional": true},
+            {"name": "v", "kind": "vector", "size": 2, "optional": true}]});
+        let columns = Columns::find(&schema, &header(&["age", "y"]), &[1]).expect("found");
+        let inputs = columns.inputs(&csv::StringRecord::from(vec!["7", "no"])).expect("read");
+        assert_eq!(Value::Object(inputs), json!({"age": 7}));
+        let columns = Columns::find(&schema, &header(&["age", "v.0", "v.1"]), &[]).expect("found");
+        let inputs = columns.inputs(&csv::StringRecord::from(vec!["7", "", ""])).expect("read");
+        assert_eq!(Value::Object(inputs), json!({"age": 7}));
+        assert!(Columns::find(&schema, &header(&["age", "v.0"]), &[]).is_err(), "half a vector is none");
+        assert!(Columns::find(&schema, &header(&["humidity"]), &[]).is_err(), "what it began with it needs");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::compute::random::{Purpose, Random};
 use crate::network::builders::NetworkSpec;
 use crate::network::initialize::initialize;
 use crate::network::ops::add::Add;
-use crate::network::ops::avg_pool::AvgPool;
 use crate::network::ops::batch_norm::BatchNorm;
 use crate::network::ops::concat::Concat;
 use crate::network::ops::conv2d::Conv2d;
@@ -19,7 +18,7 @@ use crate::network::ops::linear::Linear;
 use crate::network::ops::max_pool::MaxPool;
 use crate::network::ops::relu::Relu;
 use crate::network::ops::split;
-use crate::network::{AxisRole, Network, Node, NodeId, Op, ParameterId, ParameterKind, Shape};
+use crate::network::{Network, Node, NodeId, Op, ParameterId, ParameterKind, Shape};
 
 pub fn id(text: &str) -> NodeId {
     NodeId::parse(text).unwrap()
@@ -90,66 +89,6 @@ pub fn branching() -> Network {
     Network::new(Shape::flat(4), nodes).unwrap()
 }
 
-/// A random directed acyclic graph over all relations; a function of the seed.
-pub fn random_network(seed: u64) -> Network {
-    let mut random = Random::keyed(seed, Purpose::Demonstration, 0, "network");
-    let image = random.below(2) == 0;
-    let input = if image { Shape::image(1 + random.below(2), 5, 4) } else { Shape::flat(2 + random.below(4)) };
-    let mut nodes: Vec<Node> = Vec::new();
-    let mut tensors = vec![(NodeId::input(), input.clone())];
-    for step in 0..4 + random.below(9) {
-        let (from, shape) = tensors[random.below(tensors.len())].clone();
-        let (other, other_shape) = tensors[random.below(tensors.len())].clone();
-        let width = 1 + random.below(4);
-        let (op, inputs): (Arc<dyn Op>, Vec<NodeId>) = match (random.below(9), shape.plane()) {
-            (0, _) => (Arc::new(Relu), vec![from]),
-            (1, _) => (Arc::new(BatchNorm::default()), vec![from]),
-            (2 | 3, _) if shape == other_shape => (Arc::new(Add), vec![from, other]),
-            (2 | 3, _) if shape.axes()[1..] == other_shape.axes()[1..] => (Arc::new(Concat), vec![from, other]),
-            (4, _) if shape.channels() > 1 => {
-                let start = random.below(shape.channels());
-                let end = start + 1 + random.below(shape.channels() - start);
-                (Arc::new(split::Split { start, end }), vec![from])
-            }
-            (5, Some(_)) => (Arc::new(Flatten), vec![from]),
-            (6, Some(plane)) if plane.0 > 1 && plane.1 > 1 => (Arc::new(AvgPool::unpadded([2, 2], [1, 1])), vec![from]),
-            (7, _) => (layer(&shape, other_shape.channels()), vec![from]),
-            _ => (layer(&shape, width), vec![from]),
-        };
-        let name = id(&format!("n{step}"));
-        let shapes: Vec<Shape> =
-            inputs.iter().map(|id| tensors.iter().find(|(name, _)| name == id).unwrap().1.clone()).collect();
-        tensors.push((name.clone(), op.output_shape(&shapes).unwrap()));
-        nodes.push(Node::new(name, op, inputs));
-    }
-    close(input, nodes, &tensors)
-}
-
-fn layer(shape: &Shape, width: usize) -> Arc<dyn Op> {
-    match shape.plane() {
-        None => Arc::new(Linear { out: width }),
-        Some(_) => Arc::new(Conv2d::same(width, [3, 1])),
-    }
-}
-
-/// Joins all that nothing uses into an output layer.
-fn close(input: Shape, mut nodes: Vec<Node>, tensors: &[(NodeId, Shape)]) -> Network {
-    let used: Vec<NodeId> = nodes.iter().flat_map(|node| node.inputs.clone()).collect();
-    let mut ends = Vec::new();
-    for (name, shape) in tensors.iter().filter(|(name, _)| !used.contains(name)) {
-        if shape.plane().is_none() {
-            ends.push(name.clone());
-            continue;
-        }
-        let flat = id(&format!("{name}_flat"));
-        nodes.push(Node::new(flat.clone(), Arc::new(Flatten), vec![name.clone()]));
-        ends.push(flat);
-    }
-    nodes.push(Node::new(id("ends"), Arc::new(Concat), ends));
-    nodes.push(node("output", Linear { out: 3 }, &["ends"]));
-    Network::new(input, nodes).unwrap()
-}
-
 pub fn normals(count: usize, key: &str) -> Vec<f32> {
     let mut random = Random::keyed(1, Purpose::Probe, 0, key);
     (0..count).map(|_| random.normal() as f32).collect()
@@ -165,9 +104,8 @@ pub fn state(network: &Network, optimizer: &Optimizer) -> State {
     }
     let mut state = OptimizerState { step: 7, ..OptimizerState::default() };
     for (id, spec) in network.parameters().filter(|(_, spec)| spec.kind == ParameterKind::Trained) {
-        let out = spec.axes.iter().position(|role| *role == AxisRole::Out);
-        let input = spec.axes.iter().position(|role| matches!(role, AxisRole::In { .. }));
-        let mut moments = optimizer.moments(&parameters[&id], out, input, 0).unwrap();
+        let axes = spec.channel_axes();
+        let mut moments = optimizer.moments(&parameters[&id], axes.out, axes.input, 0).unwrap();
         let random = |key: &str| {
             let numbers = normals(spec.dims.iter().product(), &format!("{id}/{key}"));
             Tensor::from_vec(numbers, spec.dims.as_slice(), &Device::Cpu).unwrap()
@@ -207,6 +145,7 @@ pub fn grow(network: &Network, state: &State, request: &GrowthRequest) -> (Plan,
 
 pub fn grow_by(network: &Network, state: &State, request: &GrowthRequest, seed: u64) -> (Plan, State, Certificate) {
     let plan = plan(network, request, seed).unwrap();
+    let plan = measure(plan, network, &state.parameters, &probe(network)).unwrap();
     let grown = apply(&plan, network, state, &Optimizer::ADAM).unwrap();
     let teacher = (network, &state.parameters);
     let certificate = certify(&plan, teacher, (plan.student(), &grown.parameters), &probe(network)).unwrap();

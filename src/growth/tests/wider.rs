@@ -3,8 +3,15 @@
 use super::super::*;
 use super::fixtures::*;
 use crate::compute::optimizer::Optimizer;
+use crate::network::ops::conv2d::Conv2d;
+use crate::network::ops::flatten::Flatten;
+use crate::network::ops::global_avg_pool::GlobalAvgPool;
+use crate::network::ops::group_norm::GroupNorm;
 use crate::network::ops::layer_norm::LayerNorm;
 use crate::network::ops::linear::Linear;
+use crate::network::ops::mul::Mul;
+use crate::network::ops::sigmoid::Sigmoid;
+use crate::network::ops::silu::Silu;
 use crate::network::{Network, Shape};
 
 const TO_6: Extent = Extent::To(6);
@@ -158,6 +165,42 @@ fn a_norm_across_channels_takes_equal_copies_of_all_and_nothing_else() {
         let Refusal::Node { node, reason } = refusal(&network, &request) else { panic!("{request:?}") };
         assert_eq!(node, id("norm"));
         assert!(reason.contains("equally often"), "{reason}");
+    }
+}
+
+#[test]
+fn copies_stand_inside_the_group_of_a_norm() {
+    let nodes = vec![
+        node("below", Linear { out: 4 }, &["input"]),
+        node("norm", GroupNorm { groups: 2, epsilon: 1e-5 }, &["below"]),
+        node("output", Linear { out: 2 }, &["norm"]),
+    ];
+    let network = Network::new(Shape::flat(4), nodes).unwrap();
+    let before = numbers(&state(&network, &Optimizer::ADAM), "below/bias");
+    let (_, grown) = certified(&network, &wider(&["below"], Extent::To(8), Split::Replicate));
+    let after = numbers(&grown, "below/bias");
+    for (old, new) in before.chunks(2).zip(after.chunks(4)) {
+        assert!(old.iter().all(|old| new.iter().filter(|new| *new == old).count() == 2), "{before:?} {after:?}");
+    }
+}
+
+#[test]
+fn a_gate_grows_with_the_planes_that_it_scales() {
+    let nodes = vec![
+        node("conv", Conv2d::same(3, [3, 3]), &["input"]),
+        node("silu", Silu, &["conv"]),
+        node("squeeze", GlobalAvgPool, &["silu"]),
+        node("narrow", Linear { out: 2 }, &["squeeze"]),
+        node("excite", Linear { out: 3 }, &["narrow"]),
+        node("gate", Sigmoid, &["excite"]),
+        node("gated", Mul, &["silu", "gate"]),
+        node("flatten", Flatten, &["gated"]),
+        node("output", Linear { out: 2 }, &["flatten"]),
+    ];
+    let network = Network::new(Shape::image(1, 4, 5), nodes).unwrap();
+    for split in [Split::Replicate, Split::Fresh] {
+        let (plan, _) = certified(&network, &wider(&["conv"], Extent::To(5), split));
+        assert_eq!(widths(plan.student(), &["conv", "narrow", "excite", "gated"]), [5, 2, 5, 5]);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ops, one file each, and the table that reads them back from documents.
 //!
-//! Every op is its hyperparameters and nothing else. A new op is a file here and a line in [`from_document`]; growth,
+//! Every op is its hyperparameters and nothing else. A new op is a file here and a line in [`READERS`]; growth,
 //! the executor and the weights file learn all they need from its declarations.
 
 use std::sync::Arc;
@@ -48,41 +48,53 @@ mod peers;
 #[cfg(test)]
 mod tests;
 
+/// Reads the hyperparameters of an op.
+type Reader = fn(&Map<String, Value>) -> Result<Arc<dyn Op>, String>;
+
+/// Every op by its kind.
+const READERS: [(&str, Reader); 26] = [
+    ("add", add::Add::read),
+    ("avg_pool", avg_pool::AvgPool::read),
+    ("batch_norm", batch_norm::BatchNorm::read),
+    ("concat", concat::Concat::read),
+    ("conv2d", conv2d::Conv2d::read),
+    ("depthwise_conv2d", depthwise_conv2d::DepthwiseConv2d::read),
+    ("dropout", dropout::Dropout::read),
+    ("embedding", embedding::Embedding::read),
+    ("flatten", flatten::Flatten::read),
+    ("gelu", gelu::Gelu::read),
+    ("global_avg_pool", global_avg_pool::GlobalAvgPool::read),
+    ("group_norm", group_norm::GroupNorm::read),
+    ("grouped_conv2d", grouped_conv2d::GroupedConv2d::read),
+    ("layer_norm", layer_norm::LayerNorm::read),
+    ("leaky_relu", leaky_relu::LeakyRelu::read),
+    ("linear", linear::Linear::read),
+    ("max_pool", max_pool::MaxPool::read),
+    ("maxout", maxout::Maxout::read),
+    ("mul", mul::Mul::read),
+    ("prelu", prelu::Prelu::read),
+    ("relu", relu::Relu::read),
+    ("rms_norm", rms_norm::RmsNorm::read),
+    ("sigmoid", sigmoid::Sigmoid::read),
+    ("silu", silu::Silu::read),
+    ("split", split::Split::read),
+    ("tanh", tanh::Tanh::read),
+];
+
+/// The kinds of all ops, in order.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    READERS.iter().map(|(kind, _)| *kind)
+}
+
 /// Reads an op back from its kind and hyperparameters; says what is wrong with one that cannot be.
 ///
 /// # Errors
 /// An unknown kind; a hyperparameter that is unknown, missing, of the wrong type or out of range.
 pub fn from_document(kind: &str, hyperparameters: &Map<String, Value>) -> Result<Arc<dyn Op>, String> {
-    let read = match kind {
-        "add" => add::Add::read,
-        "avg_pool" => avg_pool::AvgPool::read,
-        "batch_norm" => batch_norm::BatchNorm::read,
-        "concat" => concat::Concat::read,
-        "conv2d" => conv2d::Conv2d::read,
-        "depthwise_conv2d" => depthwise_conv2d::DepthwiseConv2d::read,
-        "dropout" => dropout::Dropout::read,
-        "embedding" => embedding::Embedding::read,
-        "flatten" => flatten::Flatten::read,
-        "gelu" => gelu::Gelu::read,
-        "global_avg_pool" => global_avg_pool::GlobalAvgPool::read,
-        "group_norm" => group_norm::GroupNorm::read,
-        "layer_norm" => layer_norm::LayerNorm::read,
-        "leaky_relu" => leaky_relu::LeakyRelu::read,
-        "grouped_conv2d" => grouped_conv2d::GroupedConv2d::read,
-        "linear" => linear::Linear::read,
-        "max_pool" => max_pool::MaxPool::read,
-        "maxout" => maxout::Maxout::read,
-        "mul" => mul::Mul::read,
-        "prelu" => prelu::Prelu::read,
-        "relu" => relu::Relu::read,
-        "rms_norm" => rms_norm::RmsNorm::read,
-        "sigmoid" => sigmoid::Sigmoid::read,
-        "silu" => silu::Silu::read,
-        "split" => split::Split::read,
-        "tanh" => tanh::Tanh::read,
-        _ => return Err("there is no op of this kind".into()),
-    };
-    read(hyperparameters)
+    match READERS.iter().find(|(known, _)| *known == kind) {
+        Some((_, read)) => read(hyperparameters),
+        None => Err(format!("there is no op of this kind; there are {}", kinds().collect::<Vec<_>>().join(", "))),
+    }
 }
 
 /// The shape that enters an op of one input.

@@ -56,7 +56,7 @@ impl RegistryStore for Registry {
 }
 
 fn schema() -> Schema {
-    Schema { features: vec![Feature { name: "a".into(), kind: FeatureKind::Vector { size: 3 } }] }
+    Schema { features: vec![Feature::new("a", FeatureKind::Vector { size: 3 })] }
 }
 
 fn task() -> Task {

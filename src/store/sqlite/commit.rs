@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::write::WriteTransaction;
-use super::{SqliteStore, blobs, journal, leases, tickets, versions};
+use super::{SqliteStore, blobs, journal, learners, leases, tickets, versions};
 use crate::registry::{BlobDigest, VersionId};
 use crate::store::values::{digest, document, json, kept, now, number};
 use crate::stream::{LearnerId, Seq, StoreError};
@@ -61,6 +61,9 @@ async fn publish(
     journal::append(transaction, learner, &commit.journal, at).await?;
     for outcome in &commit.tickets {
         tickets::finish(transaction, learner, outcome).await?;
+    }
+    if let Some(schema) = &commit.schema {
+        learners::replace_schema(transaction, learner, schema).await?;
     }
     let mut gone = Vec::new();
     for digest in replaced {

@@ -5,7 +5,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{SqliteStore, blobs, commit, versions};
 use crate::store::values::{document, json, kept, now, number, time};
-use crate::stream::{LearnerId, LearnerName, Seq, StoreError};
+use crate::stream::{LearnerId, LearnerName, Schema, Seq, StoreError};
 use crate::training::{Checkpoint, CreateError, LearnerDocument, LearnerRecord, NewVersion};
 
 impl SqliteStore {
@@ -91,23 +91,42 @@ impl SqliteStore {
         document: &LearnerDocument,
     ) -> Result<Option<LearnerRecord>, StoreError> {
         let mut transaction = self.write().await?;
-        // The name is part of the condition: a document cannot rename its learner.
-        let replaced = sqlx::query(
-            "UPDATE learners SET document = ?, revision = revision + 1 WHERE id = ? AND revision = ? AND name = ?",
-        )
-        .bind(json(document)?)
-        .bind(learner.0)
-        .bind(kept(revision)?)
-        .bind(document.name.as_str().to_owned())
-        .execute(&mut *transaction)
-        .await?;
-        let record = match replaced.rows_affected() {
-            0 => None,
-            _ => numbered(&mut transaction, learner).await?,
+        let record = match numbered(&mut transaction, learner).await? {
+            // A document cannot rename its learner.
+            Some(record) if record.revision == revision && record.document.name == document.name => {
+                // A growth may have added features since the document was read.
+                let document = LearnerDocument { schema: record.document.schema.clone(), ..document.clone() };
+                let record = LearnerRecord { document, revision: revision + 1, ..record };
+                write_document(&mut transaction, &record).await?;
+                Some(record)
+            }
+            _ => None,
         };
         transaction.commit().await?;
         Ok(record)
     }
+}
+
+/// Gives a learner this schema, whatever its revision: settings and schema change independently of each other.
+pub(super) async fn replace_schema(
+    connection: &mut SqliteConnection,
+    learner: LearnerId,
+    schema: &Schema,
+) -> Result<(), StoreError> {
+    let record = numbered(connection, learner).await?;
+    let mut record = record.ok_or_else(|| StoreError::Unavailable("there is no such learner".into()))?;
+    record.document.schema = schema.clone();
+    write_document(connection, &record).await
+}
+
+async fn write_document(connection: &mut SqliteConnection, record: &LearnerRecord) -> Result<(), StoreError> {
+    sqlx::query("UPDATE learners SET document = ?, revision = ? WHERE id = ?")
+        .bind(json(&record.document)?)
+        .bind(kept(record.revision)?)
+        .bind(record.id.0)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn numbered(connection: &mut SqliteConnection, learner: LearnerId) -> Result<Option<LearnerRecord>, StoreError> {

@@ -15,8 +15,12 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// "Pern": what the first migration writes into the file's header.
 const APPLICATION_ID: i32 = 0x5065_726e;
 
-/// How long a write waits for another process, and a call for a connection.
+/// How long a write waits for another process.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a call waits for a connection. Writers take turns, and a turn takes as long as the disk takes to sync: one that is
+/// busy with something else has been seen to take ten seconds. What waits is bounded by queues in front of the store.
+const TURN: Duration = Duration::from_secs(30);
 
 /// Reading connections; each has a thread of its own.
 const READERS: u32 = 4;
@@ -35,7 +39,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     }
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(TURN)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
@@ -45,7 +49,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     MIGRATIONS.run(&writer).await.map_err(|error| failed(explain_migration(&error)))?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(TURN)
         .test_before_acquire(false)
         .connect_with(settings(path).pragma("query_only", "ON").pragma("cache_size", "-8000"))
         .await

@@ -13,7 +13,7 @@ use crate::training::{Checkpoint, Commit, Fence, LearnerDocument, LearnerRecord,
 
 /// A learner's document: two classes of two numbers.
 pub(crate) fn document(name: &str) -> LearnerDocument {
-    let numeric = |name: &str| Feature { name: name.into(), kind: FeatureKind::Numeric };
+    let numeric = |name: &str| Feature::new(name, FeatureKind::Numeric);
     LearnerDocument {
         name: LearnerName::parse(name).unwrap(),
         task: Task::Classification { classes: vec!["no".into(), "yes".into()], open_classes: false },
@@ -74,7 +74,7 @@ pub(crate) async fn fence(store: &dyn Store, learner: LearnerId) -> Fence {
 
 /// A commit that replaces the checkpoint and nothing else.
 pub(crate) fn bare(checkpoint: Checkpoint) -> Commit {
-    Commit { checkpoint, versions: Vec::new(), live: None, journal: Vec::new(), tickets: Vec::new() }
+    Commit { checkpoint, versions: Vec::new(), live: None, journal: Vec::new(), tickets: Vec::new(), schema: None }
 }
 
 /// Publishes this version as `live`, with a checkpoint of its weights.

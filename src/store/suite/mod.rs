@@ -64,6 +64,7 @@ macro_rules! store_suite {
                 a_stale_fence_writes_nothing,
                 a_lease_that_was_given_back_writes_nothing,
                 a_commit_is_visible_whole_after_reopening,
+                features_come_with_a_commit_and_no_settings_take_them_away,
                 a_commit_that_names_a_missing_blob_changes_nothing,
                 a_commit_whose_version_is_taken_changes_nothing,
                 a_commit_to_a_missing_live_version_changes_nothing,

@@ -4,10 +4,10 @@ use serde_json::json;
 use time::Duration;
 
 use super::Bench;
-use super::fixtures::{append, bare, checkpoint, example, fence, learner, publish, request, version};
+use super::fixtures::{append, bare, checkpoint, document, example, fence, learner, publish, request, version};
 use crate::growth::Refusal;
 use crate::registry::{BlobDigest, Cause, VersionId};
-use crate::stream::{LearnerId, Seq, StoreError};
+use crate::stream::{Feature, FeatureKind, LearnerId, Schema, Seq, StoreError};
 use crate::training::store::TicketOutcome;
 use crate::training::{Commit, Fence, GrowthOrder, JournalEvent, Store, TicketState, Trigger};
 
@@ -26,7 +26,13 @@ async fn seen(store: &dyn Store, learner: LearnerId) -> String {
     let live = store.alias(learner, "live").await.unwrap();
     let journal = store.journal(learner, 0, &[], 100).await.unwrap();
     let ticket = store.next_ticket(learner).await.unwrap();
-    format!("{checkpoint:?} {versions:?} {live:?} {journal:?} {ticket:?}")
+    let schema = store.learner_by_id(learner).await.unwrap().map(|record| record.document.schema);
+    format!("{checkpoint:?} {versions:?} {live:?} {journal:?} {ticket:?} {schema:?}")
+}
+
+/// The schema of the learners here with one feature more.
+fn wider_schema() -> Schema {
+    document("digits").schema.with(&[Feature::new("c", FeatureKind::Vector { size: 2 })])
 }
 
 /// A commit that changes all of it.
@@ -43,6 +49,7 @@ async fn full(store: &dyn Store, number: u64, ticket: u64) -> Commit {
             refusal: None,
             failure: Some("the certificate could not be computed".into()),
         }],
+        schema: Some(wider_schema()),
     }
 }
 
@@ -129,6 +136,26 @@ pub(crate) async fn a_commit_is_visible_whole_after_reopening(bench: &dyn Bench)
     assert_eq!(store.get_blob(commit.versions[0].digest).await.unwrap().unwrap(), b"new");
     assert_eq!(store.journal(learner, 0, &[], 10).await.unwrap()[0].event, round(2));
     assert_eq!(store.ticket(learner, ticket).await.unwrap().unwrap().state, TicketState::Failed);
+    assert_eq!(store.learner_by_id(learner).await.unwrap().unwrap().document.schema, wider_schema());
+}
+
+pub(crate) async fn features_come_with_a_commit_and_no_settings_take_them_away(bench: &dyn Bench) {
+    let store = bench.open().await;
+    let created = learner(&*store, "digits").await;
+    let fence = fence(&*store, created.id).await;
+    let mut commit = bare(checkpoint(&*store, 1, b"first weights of digits").await);
+    commit.schema = Some(wider_schema());
+    store.commit(fence, commit).await.unwrap();
+    // These settings were read before the growth and are written after it.
+    let mut settings = created.document.clone();
+    settings.training.learning_rate = 0.1;
+    let changed = store.update_learner(created.id, created.revision, &settings).await.unwrap().unwrap();
+    assert_eq!((changed.revision, changed.document.training.learning_rate), (2, 0.1));
+    assert_eq!(changed.document.schema, wider_schema());
+    assert_eq!(store.learner_by_id(created.id).await.unwrap(), Some(changed));
+    store.commit(fence, bare(checkpoint(&*store, 1, b"next").await)).await.unwrap();
+    let after = store.learner_by_id(created.id).await.unwrap().unwrap();
+    assert_eq!(after.document.schema, wider_schema(), "a commit that says nothing of the schema leaves it");
 }
 
 async fn refused(store: &dyn Store, fence: Fence, commit: Commit) {

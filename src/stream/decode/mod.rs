@@ -41,6 +41,16 @@ pub enum DecodeError {
     TooManyRows { limit: usize },
 }
 
+impl DecodeError {
+    /// Whether a row has a feature that the schema does not have: under a newer schema it may be sound.
+    pub fn names_an_unknown_feature(&self) -> bool {
+        match self {
+            Self::Invalid(faults) => faults.iter().any(|fault| fault.detail == row::UNKNOWN_FEATURE),
+            Self::Malformed(_) | Self::TooManyRows { .. } => false,
+        }
+    }
+}
+
 /// What a decoder needs to know of the learner and of the limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {

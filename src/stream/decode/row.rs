@@ -1,4 +1,5 @@
-//! One row: the object under `inputs`, against the schema. Every feature once, none that the schema does not have.
+//! One row: the object under `inputs`, against the schema. Every feature once (those that may be missing at most once),
+//! none that the schema does not have.
 //!
 //! Used by the decoders of bodies.
 
@@ -10,7 +11,10 @@ use super::image::Image;
 use super::place::At;
 use super::read::{Key, Kind, Number, Read, Skip};
 use crate::stream::example::{Row, Value};
-use crate::stream::schema::{FeatureKind, Schema, category_fault};
+use crate::stream::schema::{Feature, FeatureKind, Schema, category_fault};
+
+/// What is said of a feature that the schema does not have.
+pub(super) const UNKNOWN_FEATURE: &str = "the schema has no feature of this name";
 
 /// A schema with its features by name.
 pub(super) struct Features<'s> {
@@ -44,13 +48,13 @@ impl<'de> Kind<'de> for Inputs<'_> {
         while let Some(key) = object.next_key_seed(Read { at, kind: Key(|name: &str| by_name.get(name).copied()) })? {
             match key {
                 Err(name) => {
-                    at.key(&name).fault("the schema has no feature of this name");
+                    at.key(&name).fault(UNKNOWN_FEATURE);
                     object.next_value_seed(Read { at, kind: Skip })?;
                 }
                 Ok(index) => {
                     let feature = &schema.features[index];
                     let at = at.key(&feature.name);
-                    let value = object.next_value_seed(Read { at, kind: FeatureValue(&feature.kind) })?;
+                    let value = object.next_value_seed(Read { at, kind: FeatureValue(feature) })?;
                     if values[index].replace(value).is_some() {
                         at.fault("the feature stands there twice");
                     }
@@ -60,8 +64,9 @@ impl<'de> Kind<'de> for Inputs<'_> {
         let features = schema.features.iter().zip(values);
         let values = features.map(|(feature, value)| {
             value.unwrap_or_else(|| {
-                if !may_be_missing(&feature.kind) {
-                    at.key(&feature.name).fault("the feature is missing; only numeric and categorical ones may be");
+                if !feature.may_be_missing() {
+                    at.key(&feature.name)
+                        .fault("the feature is missing; only numeric, categorical and `optional` ones may be");
                 }
                 Value::Missing
             })
@@ -70,39 +75,35 @@ impl<'de> Kind<'de> for Inputs<'_> {
     }
 }
 
-fn may_be_missing(kind: &FeatureKind) -> bool {
-    matches!(kind, FeatureKind::Numeric | FeatureKind::Categorical { .. })
-}
-
 /// The value of one feature.
-struct FeatureValue<'s>(&'s FeatureKind);
+struct FeatureValue<'s>(&'s Feature);
 
 impl<'de> Kind<'de> for FeatureValue<'_> {
     type Output = Value;
 
     fn unfit(self, at: At<'_>) -> Value {
-        match *self.0 {
+        match self.0.kind {
             FeatureKind::Numeric => at.fault("a number or null is expected"),
             FeatureKind::Categorical { .. } => at.fault("a string or null is expected"),
             FeatureKind::Vector { size } => at.fault(&format!("a list of {size} numbers is expected")),
-            FeatureKind::Image { .. } => return image(self.0).map_or(Value::Missing, |image| image.unfit(at)),
+            FeatureKind::Image { .. } => return image(&self.0.kind).map_or(Value::Missing, |image| image.unfit(at)),
         }
         Value::Missing
     }
 
     fn null(self, at: At<'_>) -> Value {
-        if may_be_missing(self.0) { Value::Missing } else { self.unfit(at) }
+        if self.0.may_be_missing() { Value::Missing } else { self.unfit(at) }
     }
 
     fn number(self, at: At<'_>, number: Number) -> Value {
-        match self.0 {
+        match self.0.kind {
             FeatureKind::Numeric => number.within_f32(at).map_or(Value::Missing, Value::Number),
             _ => self.unfit(at),
         }
     }
 
     fn text(self, at: At<'_>, text: &str) -> Value {
-        match self.0 {
+        match self.0.kind {
             FeatureKind::Categorical { .. } => {
                 if let Some(detail) = category_fault(text) {
                     at.fault(&detail);
@@ -114,10 +115,10 @@ impl<'de> Kind<'de> for FeatureValue<'_> {
     }
 
     fn list<A: SeqAccess<'de>>(self, at: At<'_>, mut list: A) -> Result<Value, A::Error> {
-        if let Some(image) = image(self.0) {
+        if let Some(image) = image(&self.0.kind) {
             return image.list(at, list);
         }
-        let FeatureKind::Vector { size } = *self.0 else {
+        let FeatureKind::Vector { size } = self.0.kind else {
             while list.next_element_seed(Read { at, kind: Skip })?.is_some() {}
             return Ok(self.unfit(at));
         };

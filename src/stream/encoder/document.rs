@@ -1,4 +1,5 @@
-//! The encoder as a document: schema, statistics in order of the features, adopted categories in order of their columns.
+//! The encoder as a document: schema, statistics in order of the features, adopted categories in order of their columns,
+//! and where among these the added features came.
 //!
 //! What is read is checked, so that a damaged document is an error and never a wrong column. Used by serde alone.
 
@@ -17,6 +18,9 @@ pub(super) struct EncoderDocument {
     statistics: Vec<Statistics>,
     /// (feature index, category).
     categories: Vec<(usize, String)>,
+    /// Of every added feature, in order: how many of the categories had a column before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    added: Vec<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,7 +37,12 @@ impl From<Encoder> for EncoderDocument {
             FeatureState::Vector(VectorMoments { count, mean, m2 }) => Some(Statistics::Vector { count, mean, m2 }),
             FeatureState::Categorical(_) | FeatureState::Image { .. } => None,
         });
-        Self { schema: encoder.schema, statistics: statistics.collect(), categories: encoder.adopted }
+        Self {
+            schema: encoder.schema,
+            statistics: statistics.collect(),
+            categories: encoder.adopted,
+            added: encoder.added,
+        }
     }
 }
 
@@ -41,7 +50,7 @@ impl TryFrom<EncoderDocument> for Encoder {
     type Error = &'static str;
 
     fn try_from(document: EncoderDocument) -> Result<Self, &'static str> {
-        let mut encoder = Self::new(&document.schema);
+        let mut encoder = with_columns(&document)?;
         let mut statistics = document.statistics.into_iter();
         for (feature, state) in document.schema.features.iter().zip(&mut encoder.features) {
             match feature.kind {
@@ -55,14 +64,29 @@ impl TryFrom<EncoderDocument> for Encoder {
         if statistics.next().is_some() {
             return Err("the encoder has statistics of no feature");
         }
-        let categories = NewCategories { values: document.categories };
-        encoder.adopt(&categories);
-        if encoder.adopted == categories.values {
-            Ok(encoder)
-        } else {
-            Err("the encoder has a category twice, or one of a feature without categories")
-        }
+        Ok(encoder)
     }
+}
+
+/// An encoder that has seen nothing and has every column of the document, born in the same order.
+fn with_columns(document: &EncoderDocument) -> Result<Encoder, &'static str> {
+    let features = &document.schema.features;
+    let first =
+        features.len().checked_sub(document.added.len()).ok_or("the encoder has more features added than it has")?;
+    let mut encoder = Encoder::new(&Schema { features: features[..first].to_vec() });
+    let adopt = |encoder: &mut Encoder, until: usize| {
+        let next = document.categories.get(encoder.adopted.len()..until);
+        let values = next.ok_or("the encoder's features were not added in order")?.to_vec();
+        encoder.adopt(&NewCategories { values });
+        let adopted = document.categories.get(..until) == Some(&encoder.adopted[..]);
+        if adopted { Ok(()) } else { Err("the encoder has a category twice, or one of a feature without categories") }
+    };
+    for (feature, &categories_before) in features[first..].iter().zip(&document.added) {
+        adopt(&mut encoder, categories_before)?;
+        encoder.add(std::slice::from_ref(feature));
+    }
+    adopt(&mut encoder, document.categories.len())?;
+    Ok(encoder)
 }
 
 fn restored(statistics: Statistics, fresh: &FeatureState) -> Option<FeatureState> {

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | numeric | the standardised value (0, the mean, if missing); 1 if missing, else 0 |
 //! | categorical | 1 in the column of the category; categories without one, and missing ones, share `other` |
-//! | vector | every number standardised |
-//! | image | every pixel divided by `max`, channels first |
+//! | vector | every number standardised (0, the mean, if missing) |
+//! | image | every pixel divided by `max`, channels first (0 if missing) |
 //!
-//! Columns are never re-sorted: what a schema starts with comes first, in order of its features (a categorical feature
-//! starts with `other` alone), and every category adopted later gets the next column at the very end, so that growth
-//! only ever appends inputs. Standardised means less the mean, by the standard deviation, clipped at ±10; before
+//! Columns stand in order of birth and never move: what a schema starts with comes first, in order of its features (a
+//! categorical feature starts with `other` alone), then every category adopted and every feature added gets the next
+//! columns at the very end, so that growth only ever appends inputs. A row may have fewer values than the schema, those
+//! of the features that were added after it was stored: they are missing. It may have more, of features that only a later
+//! encoder knows: they are passed over. Standardised means less the mean, by the standard deviation, clipped at ±10; before
 //! anything was seen the value is taken as it is, and a number that never varied is 0. Whatever the row, the numbers
 //! are finite and as many as [`Encoder::shape`] says. Used by training and serving.
 
@@ -24,10 +26,10 @@ use serde::{Deserialize, Serialize};
 
 use self::state::FeatureState;
 use super::example::{Row, Value};
-use super::schema::{FeatureKind, Schema};
+use super::schema::{Feature, FeatureKind, Schema};
 use crate::network::Shape;
 
-/// Statistics and vocabulary of every feature; a value, cloned into each version and checkpoint.
+/// Statistics, vocabulary and columns of every feature; a value, cloned into each version and checkpoint.
 ///
 /// As a document it reads back to the last bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,10 +38,14 @@ pub struct Encoder {
     schema: Schema,
     /// One for every feature of the schema.
     features: Vec<FeatureState>,
-    /// The columns of the schema, before those of categories.
-    initial: usize,
+    /// Where the columns of every feature begin: those that it has from its first day, next to each other.
+    first_columns: Vec<usize>,
     /// The categories with a column, in order of their columns: (feature index, category).
     adopted: Vec<(usize, String)>,
+    /// Of every added feature, in order: how many categories had a column before it. The features are the schema's last.
+    added: Vec<usize>,
+    /// The columns in all.
+    width: usize,
 }
 
 /// Categories that rows bring and the encoder does not have: by feature index, in order of first appearance.
@@ -52,12 +58,16 @@ pub struct NewCategories {
 impl Encoder {
     /// The encoder of a schema that has seen nothing.
     pub fn new(schema: &Schema) -> Self {
-        Self {
-            schema: schema.clone(),
-            features: schema.features.iter().map(|feature| FeatureState::new(&feature.kind)).collect(),
-            initial: schema.features.iter().map(|feature| feature.kind.columns()).sum(),
+        let mut encoder = Self {
+            schema: Schema { features: Vec::with_capacity(schema.features.len()) },
+            features: Vec::with_capacity(schema.features.len()),
+            first_columns: Vec::with_capacity(schema.features.len()),
             adopted: Vec::new(),
-        }
+            added: Vec::new(),
+            width: 0,
+        };
+        schema.features.iter().for_each(|feature| encoder.place(feature));
+        encoder
     }
 
     /// The schema that it encodes.
@@ -70,9 +80,9 @@ impl Encoder {
         match self.schema.features[..] {
             [ref only] => match only.kind {
                 FeatureKind::Image { height, width, channels, .. } => Shape::image(channels, height, width),
-                _ => Shape::flat(self.width()),
+                _ => Shape::flat(self.width),
             },
-            _ => Shape::flat(self.width()),
+            _ => Shape::flat(self.width),
         }
     }
 
@@ -109,11 +119,21 @@ impl Encoder {
     /// category that [`Encoder::new_categories`] found. One that has a column already is passed over.
     pub fn adopt(&mut self, categories: &NewCategories) {
         for (index, category) in &categories.values {
-            let column = self.width();
+            let column = self.width;
             let is_new = self.features.get_mut(*index).is_some_and(|feature| feature.adopt(category, column));
             if is_new {
+                self.width += 1;
                 self.adopted.push((*index, category.clone()));
             }
+        }
+    }
+
+    /// Puts features that have seen nothing at the end of the schema and gives them the next columns at the end. The network
+    /// must get as many inputs as their kinds take.
+    pub fn add(&mut self, features: &[Feature]) {
+        for feature in features {
+            self.added.push(self.adopted.len());
+            self.place(feature);
         }
     }
 
@@ -122,20 +142,22 @@ impl Encoder {
     /// A value that does not fit its feature (rows that passed the schema have none) is encoded as a missing one.
     pub fn encode_into(&self, row: &Row, into: &mut Vec<f32>) {
         let start = into.len();
-        into.reserve(self.width());
-        let mut category_columns = Vec::new();
-        for (index, feature) in self.features.iter().enumerate() {
+        into.resize(start + self.width, 0.0);
+        let columns = &mut into[start..];
+        for (index, (feature, &first)) in self.features.iter().zip(&self.first_columns).enumerate() {
             let value = row.get(index).unwrap_or(&Value::Missing);
-            category_columns.extend(feature.encode(value, into));
-        }
-        into.resize(start + self.width(), 0.0);
-        for column in category_columns {
-            into[start + column] = 1.0;
+            if let Some(column) = feature.encode(value, &mut columns[first..]) {
+                columns[column] = 1.0;
+            }
         }
     }
 
-    fn width(&self) -> usize {
-        self.initial + self.adopted.len()
+    /// The next feature of the schema, in the next columns.
+    fn place(&mut self, feature: &Feature) {
+        self.schema.features.push(feature.clone());
+        self.features.push(FeatureState::new(&feature.kind));
+        self.first_columns.push(self.width);
+        self.width += feature.kind.columns();
     }
 
     fn without_a_column<'a>(&self, categories: impl Iterator<Item = (usize, &'a str)>) -> NewCategories {

@@ -80,24 +80,27 @@ impl FeatureState {
         }
     }
 
-    /// Writes the value into the feature's initial columns, at the end of `into`; the adopted column that is 1, if one is.
-    pub fn encode(&self, value: &Value, into: &mut Vec<f32>) -> Option<usize> {
+    /// Writes the value into the feature's first columns, which `into` begins with and which are 0 so far; the adopted column
+    /// that is 1, if one is.
+    pub fn encode(&self, value: &Value, into: &mut [f32]) -> Option<usize> {
         match self {
-            Self::Numeric(moments) => into.extend_from_slice(&match *value {
-                Value::Number(number) => [standardised(number, moments.mean, moments.spread()), 0.0],
-                _ => [0.0, 1.0],
-            }),
+            Self::Numeric(moments) => match *value {
+                Value::Number(number) => into[0] = standardised(number, moments.mean, moments.spread()),
+                _ => into[1] = 1.0,
+            },
             Self::Categorical(columns) => {
                 let column = match value {
                     Value::Category(category) => columns.get(category).copied(),
                     _ => None,
                 };
-                into.push(if column.is_some() { 0.0 } else { 1.0 });
+                if column.is_none() {
+                    into[0] = 1.0;
+                }
                 return column;
             }
             Self::Vector(moments) => match value {
                 Value::Vector(numbers) if numbers.len() == moments.mean.len() => moments.encode(numbers, into),
-                _ => into.resize(into.len() + moments.mean.len(), 0.0),
+                _ => {}
             },
             Self::Image { pixels, max } => encode_image(value, *pixels, *max, into),
         }
@@ -113,14 +116,11 @@ impl VectorMoments {
         }
     }
 
-    fn encode(&self, numbers: &[f32], into: &mut Vec<f32>) {
+    fn encode(&self, numbers: &[f32], into: &mut [f32]) {
         let statistics = self.mean.iter().zip(&self.m2);
-        into.extend(
-            numbers
-                .iter()
-                .zip(statistics)
-                .map(|(number, (mean, m2))| standardised(f64::from(*number), *mean, spread(self.count, *mean, *m2))),
-        );
+        for ((column, number), (mean, m2)) in into.iter_mut().zip(numbers).zip(statistics) {
+            *column = standardised(f64::from(*number), *mean, spread(self.count, *mean, *m2));
+        }
     }
 }
 
@@ -133,15 +133,15 @@ fn standardised(number: f64, mean: f64, spread: Spread) -> f32 {
     standard.clamp(-CLIP, CLIP) as f32
 }
 
-fn encode_image(value: &Value, pixels: usize, max: f64, into: &mut Vec<f32>) {
+fn encode_image(value: &Value, pixels: usize, max: f64, into: &mut [f32]) {
     let scaled = |pixel: f64| (pixel / max).clamp(0.0, 1.0) as f32;
     match value {
         Value::Image(Pixels::Bytes(bytes)) if bytes.len() == pixels => {
-            into.extend(bytes.iter().map(|&byte| scaled(f64::from(byte))));
+            into.iter_mut().zip(bytes).for_each(|(column, &byte)| *column = scaled(f64::from(byte)));
         }
         Value::Image(Pixels::Floats(floats)) if floats.len() == pixels => {
-            into.extend(floats.iter().map(|&float| scaled(f64::from(float))));
+            into.iter_mut().zip(floats).for_each(|(column, &float)| *column = scaled(f64::from(float)));
         }
-        _ => into.resize(into.len() + pixels, 0.0),
+        _ => {}
     }
 }

@@ -13,6 +13,7 @@ use super::{Feature, FeatureKind, Task};
 pub(super) struct FeatureDocument {
     name: String,
     kind: FeatureKindName,
+    optional: Option<bool>,
     max_categories: Option<usize>,
     size: Option<usize>,
     height: Option<usize>,
@@ -72,7 +73,7 @@ impl TryFrom<FeatureDocument> for Feature {
                 max: document.max.unwrap_or(255.0),
             },
         };
-        Ok(Self { name: document.name, kind })
+        Ok(Self { name: document.name, kind, optional: document.optional.unwrap_or_default() })
     }
 }
 
@@ -126,6 +127,7 @@ mod tests {
         assert_eq!(categorical.kind, FeatureKind::Categorical { max_categories: 64 });
         let image = feature(r#"{"kind":"image","height":2,"width":3,"name":"a"}"#).unwrap();
         assert_eq!(image.kind, FeatureKind::Image { height: 2, width: 3, channels: 1, max: 255.0 });
+        assert!(!image.optional);
         let open = task(r#"{"kind":"classification","open_classes":true}"#).unwrap();
         assert_eq!(open, Task::Classification { classes: vec![], open_classes: true });
     }
@@ -163,7 +165,7 @@ mod tests {
     fn what_is_written_reads_back_from_json_and_toml() {
         let schema: super::super::Schema = serde_json::from_str(
             r#"{"features":[{"name":"n","kind":"numeric"},{"name":"c","kind":"categorical","max_categories":3},
-                {"name":"v","kind":"vector","size":2},{"name":"i","kind":"image","height":8,"width":8,"max":16}]}"#,
+                {"name":"v","kind":"vector","size":2,"optional":true},{"name":"i","kind":"image","height":8,"width":8,"max":16}]}"#,
         )
         .unwrap();
         let json = serde_json::to_string(&schema).unwrap();

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn numeric(name: &str) -> Feature {
-        Feature { name: name.into(), kind: FeatureKind::Numeric }
+        Feature::new(name, FeatureKind::Numeric)
     }
 
     fn pointers(faults: Vec<(String, String)>) -> Vec<String> {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn kind(kind: FeatureKind) -> Vec<String> {
-        of(vec![Feature { name: "a".into(), kind }])
+        of(vec![Feature::new("a", kind)])
     }
 
     fn classes(classes: &[&str]) -> Vec<String> {
@@ -151,9 +151,9 @@ mod tests {
         let image = FeatureKind::Image { height: 28, width: 28, channels: 3, max: 255.0 };
         let features = vec![
             numeric("a/b~c d"),
-            Feature { name: "ä".repeat(100), kind: image },
-            Feature { name: "c".into(), kind: FeatureKind::Categorical { max_categories: 10_000 } },
-            Feature { name: "v".into(), kind: FeatureKind::Vector { size: 997_000 } },
+            Feature::new("ä".repeat(100), image),
+            Feature::new("c", FeatureKind::Categorical { max_categories: 10_000 }),
+            Feature::new("v", FeatureKind::Vector { size: 997_000 }),
         ];
         assert_eq!(of(features), Vec::<String>::new());
     }
@@ -180,7 +180,7 @@ mod tests {
         let image = |height, width, channels| FeatureKind::Image { height, width, channels, max: 1.0 };
         assert_eq!(kind(image(0, 0, 0)), ["/features/0/height", "/features/0/width", "/features/0/channels"]);
         assert_eq!(kind(image(usize::MAX, usize::MAX, 2)), ["/features"]);
-        let both = [1, 2].map(|n| Feature { name: n.to_string(), kind: FeatureKind::Vector { size: usize::MAX } });
+        let both = [1, 2].map(|n| Feature::new(n.to_string(), FeatureKind::Vector { size: usize::MAX }));
         assert_eq!(of(both.to_vec()), ["/features"]);
         for max_categories in [0, 10_001] {
             assert_eq!(kind(FeatureKind::Categorical { max_categories }), ["/features/0/max_categories"]);

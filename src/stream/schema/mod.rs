@@ -35,6 +35,9 @@ pub struct Feature {
     /// What it holds.
     #[serde(flatten)]
     pub kind: FeatureKind,
+    /// Whether rows may lack it whatever it holds. Every feature that growth adds is so: rows stored before have no value.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// What a feature holds. Read as part of a [`Feature`].
@@ -48,9 +51,10 @@ pub enum FeatureKind {
         /// At most so many values get a column of their own; the rest share `other`. 64 unless set.
         max_categories: usize,
     },
-    /// `size` numbers.
+    /// `size` numbers; if missing, where that is allowed, all of them are as good as their means.
     Vector { size: usize },
-    /// Pixels from 0 to `max` (255 unless set), `channels` (1 unless set) planes of `height` x `width`.
+    /// Pixels from 0 to `max` (255 unless set), `channels` (1 unless set) planes of `height` x `width`; if missing, where
+    /// that is allowed, all of them are 0.
     Image { height: usize, width: usize, channels: usize, max: f64 },
 }
 
@@ -67,6 +71,27 @@ pub enum Task {
     },
     /// A number.
     Regression,
+}
+
+impl Schema {
+    /// The schema with these features after its own, in this order: what stood where it stood before stays there. A row
+    /// may lack each of them.
+    pub fn with(&self, added: &[Feature]) -> Self {
+        let added = added.iter().map(|feature| Feature { optional: true, ..feature.clone() });
+        Self { features: self.features.iter().cloned().chain(added).collect() }
+    }
+}
+
+impl Feature {
+    /// A feature that a row may lack only if it is numeric or categorical.
+    pub fn new(name: impl Into<String>, kind: FeatureKind) -> Self {
+        Self { name: name.into(), kind, optional: false }
+    }
+
+    /// Whether a row may have no value of it.
+    pub fn may_be_missing(&self) -> bool {
+        self.optional || matches!(self.kind, FeatureKind::Numeric | FeatureKind::Categorical { .. })
+    }
 }
 
 impl FeatureKind {

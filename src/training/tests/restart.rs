@@ -8,8 +8,8 @@ use time::Duration;
 
 use super::fixture::{Fixture, create, document, points};
 use crate::registry::{BlobDigest, VersionId};
-use crate::stream::LearnerId;
-use crate::training::{Checkpoint, Supervisor, TrainingState};
+use crate::stream::{Feature, FeatureKind, LearnerId, NewExample, Value};
+use crate::training::{Checkpoint, GrowthOrder, JournalEvent, Supervisor, TicketState, TrainingState, Trigger};
 
 /// What must not depend on restarts.
 async fn bits(fixture: &Fixture, learner: LearnerId) -> (Checkpoint, BlobDigest) {
@@ -83,6 +83,92 @@ async fn the_same_stream_and_journal_give_the_same_bits_whatever_the_restarts() 
         assert_eq!(checkpoint.last_version, whole.last_version, "{what}");
         assert_eq!(checkpoint.progress, whole.progress, "{what}");
         assert_eq!(digest, live, "{what}");
+    }
+}
+
+/// What becomes of the process that takes an order for features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Lives,
+    /// The order is in the journal, and nothing has followed from it.
+    DiesBeforeTheGrowth,
+    /// The growth is committed, and nothing else.
+    DiesAfterTheGrowth,
+}
+
+/// Learns 300 points of two numbers, grows by two features whose names sort before theirs, learns 400 rows that have them.
+async fn learned_with_features(fate: Fate, stops: &[u64]) -> (Checkpoint, BlobDigest) {
+    let fixture = Fixture::new().await;
+    let supervisor = fixture.supervisor().await;
+    let learner = create(&supervisor, "points", json!({"network": {"kind": "mlp", "hidden": [4]}})).await.id;
+    fixture.append(learner, points(0, 300)).await;
+    supervisor.rested(learner, 300).await;
+    supervisor.stop().await;
+    let features = vec![
+        Feature::new("a", FeatureKind::Categorical { max_categories: 4 }),
+        Feature::new("b", FeatureKind::Vector { size: 2 }),
+    ];
+    let order = GrowthOrder::Features { features };
+    let ticket = fixture.store.order_growth(learner, &order).await.unwrap().id;
+    if fate == Fate::DiesBeforeTheGrowth {
+        let lease = fixture.store.acquire_lease(learner, "a process", Duration::HOUR).await.unwrap().unwrap();
+        let order = JournalEvent::Order { order, trigger: Trigger::Manual, ticket: Some(ticket) };
+        fixture.store.append_journal(lease, vec![order]).await.unwrap();
+        fixture.store.release_lease(lease).await.unwrap();
+        assert_eq!(schema(&fixture, learner).await, 2, "nothing is accepted that the network cannot take");
+    }
+    let supervisor = fixture.careless_supervisor().await;
+    supervisor.notify(learner);
+    supervisor.until(learner, |status| status.network.input().elements() == 4 + 3).await;
+    assert_eq!(schema(&fixture, learner).await, 4);
+    match fate {
+        Fate::DiesAfterTheGrowth => supervisor.crash(learner).await,
+        Fate::Lives | Fate::DiesBeforeTheGrowth => {
+            supervisor.rested(learner, 300).await;
+            supervisor.stop().await;
+        }
+    }
+    let site = |point: NewExample, index: usize| {
+        let site = Value::Category(["north", "south"][index % 2].into());
+        let row = point.row.into_iter().chain([site, Value::Vector(vec![index as f32, 1.0])]).collect();
+        NewExample { row, ..point }
+    };
+    let rows = points(300, 400).into_iter().enumerate().map(|(index, point)| site(point, index));
+    fixture.append(learner, rows.collect()).await;
+    for &stop in stops {
+        let supervisor = fixture.careless_supervisor().await;
+        supervisor.until(learner, |status| status.trained_seq.0 >= stop).await;
+        supervisor.crash(learner).await;
+    }
+    let supervisor = fixture.supervisor().await;
+    supervisor.rested(learner, 700).await;
+    supervisor.stop().await;
+    let ticket = fixture.store.ticket(learner, ticket).await.unwrap().unwrap();
+    assert_eq!((ticket.state, ticket.event.unwrap().certificate.max_abs_diff), (TicketState::Applied, 0.0));
+    bits(&fixture, learner).await
+}
+
+/// How many features the API accepts.
+async fn schema(fixture: &Fixture, learner: LearnerId) -> usize {
+    fixture.store.learner_by_id(learner).await.unwrap().unwrap().document.schema.features.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn features_that_are_added_survive_any_death_to_the_last_bit() {
+    let (whole, live) = learned_with_features(Fate::Lives, &[]).await;
+    let names: Vec<&str> = whole.model.encoder.schema().features.iter().map(|feature| feature.name.as_str()).collect();
+    assert_eq!(names, ["x", "y", "a", "b"]);
+    assert_eq!(whole.model.network.input().elements(), 4 + 3 + 2, "the two sites came last");
+    for (fate, stops) in
+        [(Fate::DiesBeforeTheGrowth, &[][..]), (Fate::DiesAfterTheGrowth, &[]), (Fate::DiesAfterTheGrowth, &[400, 600])]
+    {
+        let (checkpoint, digest) = learned_with_features(fate, stops).await;
+        let what = format!("{fate:?}, stopped at {stops:?}");
+        assert_eq!(checkpoint.weights, whole.weights, "{what}");
+        assert_eq!(checkpoint.optimizer, whole.optimizer, "{what}");
+        assert_eq!(checkpoint.model, whole.model, "{what}");
+        assert_eq!(checkpoint.progress, whole.progress, "{what}");
+        assert_eq!((checkpoint.last_version, digest), (whole.last_version, live), "{what}");
     }
 }
 

@@ -16,7 +16,7 @@ struct Learner {
 
 impl Learner {
     fn new() -> Self {
-        let feature = |(name, kind): (&str, FeatureKind)| Feature { name: name.into(), kind };
+        let feature = |(name, kind): (&str, FeatureKind)| Feature::new(name, kind);
         let features = [
             ("n", FeatureKind::Numeric),
             ("c", FeatureKind::Categorical { max_categories: 4 }),
@@ -31,7 +31,7 @@ impl Learner {
     }
 
     fn of(kind: FeatureKind) -> Self {
-        let features = vec![Feature { name: "x".into(), kind }];
+        let features = vec![Feature::new("x", kind)];
         Self { schema: Schema { features }, task: Task::Regression }
     }
 

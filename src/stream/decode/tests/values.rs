@@ -48,6 +48,35 @@ fn a_vector_has_its_size_and_is_never_missing() {
 }
 
 #[test]
+fn what_is_optional_may_be_missing_whatever_its_kind() {
+    let image = FeatureKind::Image { height: 1, width: 1, channels: 1, max: 255.0 };
+    for (kind, value) in [(FeatureKind::Vector { size: 1 }, "[1]"), (image, "[[1]]")] {
+        let features = vec![Feature { optional: true, ..Feature::new("x", kind) }];
+        let learner = Learner { schema: Schema { features }, task: Task::Regression };
+        for missing in ["{}", r#"{"x":null}"#] {
+            assert_eq!(learner.example(missing, "1").unwrap().row, [Value::Missing], "{missing}");
+        }
+        assert_ne!(learner.example(&format!(r#"{{"x":{value}}}"#), "1").unwrap().row, [Value::Missing]);
+        for wrong in [r#"{"x":[]}"#, r#"{"x":"1"}"#] {
+            let error = learner.example(wrong, "1").unwrap_err();
+            assert!(!error.names_an_unknown_feature());
+            assert_eq!(pointers(Err::<(), _>(error)), [X], "{wrong}");
+        }
+    }
+}
+
+#[test]
+fn a_feature_that_the_schema_does_not_have_is_told_from_other_faults() {
+    let learner = Learner::of(FeatureKind::Numeric);
+    let unknown = learner.example(r#"{"x":1,"y":2}"#, "1").unwrap_err();
+    assert!(unknown.names_an_unknown_feature());
+    assert_eq!(pointers(Err::<(), _>(unknown)), ["/examples/0/inputs/y"]);
+    for (inputs, label) in [(r#"{"x":"1"}"#, "1"), (r#"{"x":1}"#, "[]"), (r#"{"x":"#, "1")] {
+        assert!(!learner.example(inputs, label).unwrap_err().names_an_unknown_feature(), "{inputs}");
+    }
+}
+
+#[test]
 fn numbers_beyond_f32_are_faults_at_their_place() {
     let large = f64::from(f32::MAX);
     assert_eq!(value(FeatureKind::Numeric, &large.to_string()), Ok(Value::Number(large)));
@@ -74,7 +103,7 @@ fn numbers_are_read_to_the_last_bit() {
 
 #[test]
 fn names_are_escaped_in_pointers() {
-    let features = vec![Feature { name: "a/b~c".into(), kind: FeatureKind::Numeric }];
+    let features = vec![Feature::new("a/b~c", FeatureKind::Numeric)];
     let learner = Learner { schema: Schema { features }, task: Task::Regression };
     assert_eq!(pointers(learner.example(r#"{"a/b~c":"x"}"#, "1")), ["/examples/0/inputs/a~1b~0c"]);
 }

@@ -1,5 +1,7 @@
 //! What the encoder promises.
 
+mod growth;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,7 +9,7 @@ use crate::stream::example::Pixels;
 use crate::stream::schema::Feature;
 
 fn schema(kinds: Vec<FeatureKind>) -> Schema {
-    let feature = |(index, kind)| Feature { name: format!("f{index}"), kind };
+    let feature = |(index, kind)| Feature::new(format!("f{index}"), kind);
     Schema { features: kinds.into_iter().enumerate().map(feature).collect() }
 }
 

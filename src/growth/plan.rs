@@ -4,13 +4,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::network::{Network, Node, NodeId, ParameterKind, Shape};
+use crate::network::{Network, Node, NodeId, Op, ParameterKind, Shape};
 
 use super::refusal::Refusal;
 use super::request::GrowthRequest;
 use super::step::{ChannelSet, Step};
+use super::stored_plan::StoredPlan;
 use super::{classes, deeper, inputs, wider};
 
 /// The kinds of growth, as metrics and journal name them.
@@ -84,6 +85,19 @@ pub enum NodeChange {
     Work,
 }
 
+impl NodeChange {
+    /// What the figures of a node of this op say.
+    pub(super) fn of(op: &dyn Op, shape: (Option<&Shape>, &Shape), parameters: (u64, u64)) -> Self {
+        match shape {
+            (None, _) => Self::New,
+            (Some(before), after) if before != after && op.produces_channels() => Self::Wider,
+            (Some(before), after) if before != after => Self::Carried,
+            _ if parameters.0 != parameters.1 => Self::Columns,
+            _ => Self::Work,
+        }
+    }
+}
+
 impl fmt::Display for NodeChange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -114,13 +128,16 @@ pub struct TouchedNode {
     /// Trained parameters in the student.
     pub parameters_after: u64,
     /// Floating-point operations of one row in the teacher; 0 for a new node.
+    #[serde(default)]
     pub flops_before: u64,
     /// Floating-point operations of one row in the student.
+    #[serde(default)]
     pub flops_after: u64,
 }
 
 /// What a growth would do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredPlan")]
 pub struct Plan {
     /// What was asked for.
     pub request: GrowthRequest,
@@ -145,7 +162,6 @@ pub struct Plan {
     /// Layers with weights of the student.
     pub layers_after: usize,
     /// What is done, in order, each step on the student of the one before: one, or two where a new layer is also widened.
-    #[serde(deserialize_with = "at_least_one")]
     pub steps: Vec<Step>,
 }
 
@@ -162,15 +178,6 @@ impl Plan {
     pub fn sets(&self) -> Vec<ChannelSet> {
         self.steps.iter().flat_map(Step::sets).collect()
     }
-}
-
-/// The steps of a stored plan, of which there is one at least: a plan without has no student.
-fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Error> {
-    let steps = Vec::<Step>::deserialize(deserializer)?;
-    if steps.is_empty() {
-        return Err(serde::de::Error::invalid_length(0, &"a plan with at least one step"));
-    }
-    Ok(steps)
 }
 
 /// What a kind of growth has worked out; [`plan`] makes a [`Plan`] of it.
@@ -216,14 +223,10 @@ fn touch(teacher: &Network, student: &Network, at: &Node) -> Option<TouchedNode>
     let shape_after = student.shape(&at.id).expect("the node is one of the student's own").clone();
     let parameters = (trained(teacher, &at.id), trained(student, &at.id));
     let flops = (flops(teacher, &at.id), flops(student, &at.id));
-    let change = match &shape_before {
-        None => NodeChange::New,
-        Some(before) if *before != shape_after && at.op.produces_channels() => NodeChange::Wider,
-        Some(before) if *before != shape_after => NodeChange::Carried,
-        Some(_) if parameters.0 != parameters.1 => NodeChange::Columns,
-        Some(_) if flops.0 != flops.1 => NodeChange::Work,
-        Some(_) => return None,
-    };
+    if shape_before.as_ref() == Some(&shape_after) && parameters.0 == parameters.1 && flops.0 == flops.1 {
+        return None;
+    }
+    let change = NodeChange::of(at.op.as_ref(), (shape_before.as_ref(), &shape_after), parameters);
     Some(TouchedNode {
         node: at.id.clone(),
         op: at.op.kind().to_owned(),

@@ -3,8 +3,10 @@
 mod builders;
 mod certificates;
 mod deeper;
+mod drifting;
 mod edges;
 mod fixtures;
+mod gradients;
 mod graphs;
 mod plans;
 mod properties;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::growth_document;
-use crate::growth::{Certificate, ChannelSet, GrowthOp, Plan, Preserves, Refusal, TouchedNode};
+use crate::growth::{Certificate, ChannelSet, Drift, GrowthOp, Plan, Preserves, Refusal, TouchedNode};
 use crate::network::Network;
 use crate::policy::{Decision, Reason};
 use crate::registry::VersionId;
@@ -94,6 +94,7 @@ pub struct EventView {
     network_after: String,
     plan: PlanView,
     certificate: Certificate,
+    drift: Option<Drift>,
     reasons: Vec<Reason>,
     seconds: f64,
 }
@@ -115,6 +116,7 @@ impl EventView {
             network_after: event.network_after.clone(),
             plan: (&event.plan).into(),
             certificate: event.certificate.clone(),
+            drift: event.drift,
             reasons: event.reasons.clone(),
             seconds: event.seconds,
         }

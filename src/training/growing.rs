@@ -16,7 +16,7 @@ use super::publish::{Snapshot, Visible};
 use super::store::{NewVersion, TicketOutcome};
 use super::trainer::Trainer;
 use crate::compute::random::{Purpose, Random};
-use crate::growth::{self, Certificate, GrowthError, GrowthOp, Plan, Probe, Refusal, State};
+use crate::growth::{self, Certificate, Drift, GrowthError, GrowthOp, Plan, Probe, Refusal, State};
 use crate::policy::Reason;
 use crate::registry::{Cause, Model, VersionId};
 use crate::stream::{Seq, StoredExample};
@@ -39,6 +39,7 @@ struct Grown {
     model: Model,
     state: State,
     certificate: Certificate,
+    drift: Option<Drift>,
     seconds: f64,
 }
 
@@ -121,21 +122,23 @@ impl Trainer {
         }
         let rows = self.probe_rows()?;
         let optimizer = self.progress.training.optimizer;
+        let rate = self.progress.rates.rate(&self.progress.training);
         let (network, state) = (&self.model.network, &self.state);
-        let (plan, grown, certificate) = environment.compute(|| {
+        let (plan, grown, certificate, drift) = environment.compute(|| {
             let probe = Probe { rows, seed };
             let plan = growth::measure(plan, network, &state.parameters, &probe)?;
             let grown = growth::apply(&plan, network, state, &optimizer)?;
             let student = (plan.student(), &grown.parameters);
             let certificate = growth::certify(&plan, (network, &state.parameters), student, &probe)?;
-            Ok::<_, GrowthError>((plan, grown, certificate))
+            let drift = growth::drift(&plan, network, &grown, (&optimizer, &rate), &probe)?;
+            Ok::<_, GrowthError>((plan, grown, certificate, drift))
         })?;
         if !certificate.preserved {
             return Ok(Err(not_preserved(&certificate)));
         }
         let model = Model { network: plan.student().clone(), ..translated.model };
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Ok(Grown { plan, model, state: grown, certificate, seconds }))
+        Ok(Ok(Grown { plan, model, state: grown, certificate, drift, seconds }))
     }
 
     /// Publishes teacher and student and moves on with the student.
@@ -185,6 +188,7 @@ impl Trainer {
             network_after: grown.model.network.summary(),
             plan: grown.plan,
             certificate: grown.certificate,
+            drift: grown.drift,
             reasons: origin.reasons,
             seconds: grown.seconds,
         };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::growth_order::{GrowthOrder, Trigger};
-use crate::growth::{Certificate, GrowthOp, Plan, Refusal};
+use crate::growth::{Certificate, Drift, GrowthOp, Plan, Refusal};
 use crate::policy::Decision;
 use crate::registry::{Cause, VersionId};
 use crate::stream::Seq;
@@ -84,13 +84,16 @@ pub struct GrowthEvent {
     pub plan: Plan,
     /// The proof.
     pub certificate: Certificate,
+    /// How far copies part in their first steps; `None` where nothing was copied.
+    #[serde(default)]
+    pub drift: Option<Drift>,
     /// The policy's reasons, if it was the policy.
     pub reasons: Vec<crate::policy::Reason>,
     /// Short texts of the networks before and after.
     pub network_before: String,
     /// See [`crate::network::Network::summary`].
     pub network_after: String,
-    /// Seconds from plan to certificate.
+    /// Seconds from plan to certificate and drift.
     pub seconds: f64,
 }
 

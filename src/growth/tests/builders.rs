@@ -1,4 +1,5 @@
-//! Every kind of network that a learner can start with grows: all of it wider, all of it deeper, by plan and certificate.
+//! Every kind of network that a learner can start with grows: all of it wider, all of it deeper, by plan and
+//! certificate.
 
 use super::super::*;
 use super::fixtures::*;

@@ -197,7 +197,7 @@ impl Graph {
     }
 
     fn divisor(&mut self, number: usize) -> usize {
-        let divisors: Vec<usize> = (1..=number).filter(|divisor| number % divisor == 0).collect();
+        let divisors: Vec<usize> = (1..=number).filter(|divisor| number.is_multiple_of(*divisor)).collect();
         divisors[self.random.below(divisors.len())]
     }
 

@@ -12,8 +12,8 @@ use super::super::ops::conv2d::Conv2d;
 use super::super::ops::relu::Relu;
 use super::super::shape::Shape;
 
-/// A plane is made smaller while both its sides have at least this many positions, so that a convolution never runs over
-/// less than 2 by 2.
+/// A plane is made smaller while both its sides have at least this many positions, so that a convolution never runs
+/// over less than 2 by 2.
 pub(super) const SMALLEST_POOLED_SIDE: usize = 4;
 
 /// The nodes so far.

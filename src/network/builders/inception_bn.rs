@@ -1,8 +1,8 @@
 //! `inception_bn`: the network that Net2Net was measured on (§3.1 and figure 5), in a size for small images.
 //!
-//! A module is four branches side by side, every convolution followed by BatchNorm and ReLU (Ioffe and Szegedy 2015): 1x1;
-//! 1x1 and a pair of 3x1 and 1x3; 1x1 and two such pairs; a 3x3 average pool and 1x1. The pairs stand where the original
-//! has 3x3 convolutions, and are what the paper's deeper growth adds.
+//! A module is four branches side by side, every convolution followed by BatchNorm and ReLU (Ioffe and Szegedy 2015):
+//! 1x1; 1x1 and a pair of 3x1 and 1x3; 1x1 and two such pairs; a 3x3 average pool and 1x1. The pairs stand where the
+//! original has 3x3 convolutions, and are what the paper's deeper growth adds.
 
 use super::super::error::NetworkError;
 use super::super::graph::NodeId;
@@ -17,8 +17,8 @@ use super::draft::{Draft, halved, is_large, plane_of};
 /// How many modules stand between two pools.
 const MODULES_OF_A_GROUP: usize = 2;
 
-/// The stem is pooled where both sides of the plane have at least this many positions: smaller images keep their plane for
-/// the modules.
+/// The stem is pooled where both sides of the plane have at least this many positions: smaller images keep their plane
+/// for the modules.
 const SMALLEST_POOLED_STEM: usize = 16;
 
 /// The most modules.

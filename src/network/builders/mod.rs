@@ -44,8 +44,8 @@ pub enum NetworkSpec {
         #[serde(default = "default_channels")]
         channels: Vec<usize>,
     },
-    /// A residual network for images (He et al. 2015, 2016): a 3x3 stem, stages of basic blocks, a global average pool and
-    /// the output layer. Nodes `stem`, …, `stage1_block1_a`, `stage1_block1_b`, `stage1_block1_add`, …,
+    /// A residual network for images (He et al. 2015, 2016): a 3x3 stem, stages of basic blocks, a global average pool
+    /// and the output layer. Nodes `stem`, …, `stage1_block1_a`, `stage1_block1_b`, `stage1_block1_add`, …,
     /// `stage2_block1_project`, …, `pool`, `output`. `{"blocks": [3, 3, 3], "width": 16}` is ResNet-20.
     Resnet {
         /// How many blocks each stage has.
@@ -58,24 +58,24 @@ pub enum NetworkSpec {
         #[serde(default)]
         style: ResnetStyle,
     },
-    /// A small Inception with BatchNorm for images (Net2Net §3.1): a 3x3 stem, modules of four branches with a 3x3 max pool
-    /// after every second one while the plane is large enough, a global average pool and the output layer. Nodes `stem`,
-    /// …, `module1_a`, `module1_b_reduce`, `module1_b_3x1`, `module1_b_1x3`, `module1_c_reduce`, `module1_c1_3x1`, …,
-    /// `module1_d_pool`, `module1_d`, `module1`, …, `pool1`, …, `pool`, `output`.
+    /// A small Inception with BatchNorm for images (Net2Net §3.1): a 3x3 stem, modules of four branches with a 3x3 max
+    /// pool after every second one while the plane is large enough, a global average pool and the output layer. Nodes
+    /// `stem`, …, `module1_a`, `module1_b_reduce`, `module1_b_3x1`, `module1_b_1x3`, `module1_c_reduce`,
+    /// `module1_c1_3x1`, …, `module1_d_pool`, `module1_d`, `module1`, …, `pool1`, …, `pool`, `output`.
     InceptionBn {
         /// How many modules.
         #[serde(default = "default_modules")]
         modules: usize,
-        /// What the channels of all convolutions within modules are multiplied by, each rounded and at least 1; the stem
-        /// stays as it is (§3.2).
+        /// What the channels of all convolutions within modules are multiplied by, each rounded and at least 1; the
+        /// stem stays as it is (§3.2).
         #[serde(default = "default_multiplier")]
         width: f64,
         /// The channels of the stem.
         #[serde(default = "default_stem")]
         stem: usize,
     },
-    /// Any network, node by node in an order in which every input is earlier: `{"id", "op", "inputs", …hyperparameters}`.
-    /// The last node is the output and gives a flat row of as many numbers as the task has outputs.
+    /// Any network, node by node in an order in which every input is earlier: `{"id", "op", "inputs",
+    /// …hyperparameters}`. The last node is the output and gives a flat row of as many numbers as the task has outputs.
     Graph {
         /// The nodes.
         nodes: Vec<NodeDocument>,
@@ -113,9 +113,8 @@ fn default_stem() -> usize {
 impl NetworkSpec {
     /// The network for inputs of `input` and `outputs` classes (1 for regression).
     ///
-    /// # Errors
-    /// A hyperparameter out of its range, a kind for images over inputs that are none, a `graph` with a node that does not
-    /// fit or another number of outputs, and whatever is larger than [`super::graph::Limits`] allow.
+    /// # Errors A hyperparameter out of its range, a kind for images over inputs that are none, a `graph` with a node
+    /// that does not fit or another number of outputs, and whatever is larger than [`super::graph::Limits`] allow.
     pub fn build(&self, input: &Shape, outputs: usize) -> Result<Network, NetworkError> {
         if outputs == 0 {
             return Err(NetworkError::Graph("a network needs at least one output".into()));
@@ -140,7 +139,8 @@ impl NetworkSpec {
         Network::new(input.clone(), draft.into_nodes())
     }
 
-    /// Where in this document an error of [`NetworkSpec::build`] lies, as a JSON pointer: a node of a `graph`, or the whole.
+    /// Where in this document an error of [`NetworkSpec::build`] lies, as a JSON pointer: a node of a `graph`, or the
+    /// whole.
     pub fn place_of(&self, error: &NetworkError) -> String {
         let place = match (self, error) {
             (Self::Graph { nodes }, NetworkError::Node { node, .. }) => nodes.iter().position(|one| one.id == *node),

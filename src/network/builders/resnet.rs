@@ -1,7 +1,7 @@
 //! `resnet`: a residual network of basic blocks for small images (He et al. 2015 §4.2), post- or pre-activation.
 //!
-//! Every block is two 3x3 convolutions beside a shortcut. The first block of every stage but the first doubles the channels
-//! and, while the plane is large enough, halves the plane; its shortcut is then a 1x1 projection.
+//! Every block is two 3x3 convolutions beside a shortcut. The first block of every stage but the first doubles the
+//! channels and, while the plane is large enough, halves the plane; its shortcut is then a 1x1 projection.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +26,13 @@ const MAX_BLOCKS: usize = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResnetStyle {
-    /// Convolution, BatchNorm, ReLU; the last ReLU of a block stands behind the sum (He et al. 2015). Projections have a
-    /// BatchNorm.
+    /// Convolution, BatchNorm, ReLU; the last ReLU of a block stands behind the sum (He et al. 2015). Projections have
+    /// a BatchNorm.
     #[default]
     Post,
-    /// BatchNorm, ReLU, convolution, and nothing behind the sum, so that the shortcuts carry values unchanged from end to
-    /// end; one more BatchNorm and ReLU at the end (He et al. 2016). The first block's shortcut and projections take what
-    /// is normed and active already.
+    /// BatchNorm, ReLU, convolution, and nothing behind the sum, so that the shortcuts carry values unchanged from end
+    /// to end; one more BatchNorm and ReLU at the end (He et al. 2016). The first block's shortcut and projections take
+    /// what is normed and active already.
     Pre,
 }
 

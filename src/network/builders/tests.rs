@@ -113,7 +113,8 @@ fn three_stages_of_three_blocks_of_16_channels_are_resnet_20() {
     let network = resnet(&[3, 3, 3], 16, ResnetStyle::Post).build(&Shape::image(3, 32, 32), 10).unwrap();
     // 19 convolutions of 3x3 and the output layer; two projections on top.
     assert_eq!(network.layer_count(), 20 + 2);
-    // 269,722 without projections (He et al. 2015, table 6: 0.27M), those with their norms, and the convolutions' biases.
+    // 269,722 without projections (He et al. 2015, table 6: 0.27M), those with their norms, and the convolutions'
+    // biases.
     let projections = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64);
     let biases = 7 * 16 + (6 + 1) * 32 + (6 + 1) * 64;
     assert_eq!(network.parameter_count(), 269_722 + projections + biases);
@@ -204,12 +205,14 @@ fn a_graph_holds_any_op_as_stored_networks_do() {
     let nodes = json!([
         {"id": "table", "op": "embedding", "inputs": ["input"], "out": 4},
         {"id": "largest", "op": "maxout", "inputs": ["table"], "out": 3, "pieces": 2},
-        {"id": "both", "op": "concat", "inputs": ["table", "largest"]},
+        {"id": "again", "op": "maxout", "inputs": ["table"], "shares": "largest", "out": 3, "pieces": 2},
+        {"id": "both", "op": "concat", "inputs": ["table", "largest", "again"]},
         {"id": "last", "op": "linear", "inputs": ["both"], "out": 2}
     ]);
     let spec = read(json!({"kind": "graph", "nodes": nodes}));
     let network = spec.build(&Shape::flat(5), 2).unwrap();
-    assert_eq!(ids(&network), ["table", "largest", "both", "last"]);
+    assert_eq!(ids(&network), ["table", "largest", "again", "both", "last"]);
+    assert_eq!(network.parameter_count(), (5 * 4) + (4 * 3 * 2 + 3 * 2) + (10 * 2 + 2));
     assert_eq!(serde_json::to_value(&network).unwrap()["nodes"], nodes);
     assert_eq!(serde_json::to_value(&spec).unwrap(), json!({"kind": "graph", "nodes": nodes}));
 }
@@ -226,7 +229,8 @@ fn a_graph_at_fault_names_the_node_and_the_reason() {
     let (place, text) = fault(json!([{"id": "a", "op": "linear", "inputs": ["input"]}, last]), flat());
     assert_eq!((place.as_str(), text.as_str()), ("/nodes/0", "node a: the hyperparameter `out` is missing"));
     let (place, text) = fault(json!([last, {"id": "b", "op": "perceptron", "inputs": ["last"]}]), flat());
-    assert_eq!((place.as_str(), text.as_str()), ("/nodes/1", "node b: there is no op of this kind"));
+    assert_eq!(place, "/nodes/1");
+    assert!(text.starts_with("node b: there is no op of this kind"), "{text}");
     let (place, text) = fault(json!([{"id": "a", "op": "relu", "inputs": ["b"]}, last]), flat());
     assert_eq!(place, "/nodes/0");
     assert!(text.contains("`b`, which is no earlier node"), "{text}");

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use super::document::{Fields, pool};
@@ -47,10 +47,15 @@ impl AvgPool {
         Window::dense(self.kernel, self.stride, self.padding)
     }
 
-    /// For every output how many of its taps lie inside the plane.
-    fn counts(&self, plane: (usize, usize), outputs: (usize, usize), device: &Device) -> candle_core::Result<Tensor> {
+    /// What stands for every output, divided by how many of its taps lie inside the plane.
+    fn divided(&self, outputs: &Tensor, plane: (usize, usize)) -> candle_core::Result<Tensor> {
         let window = self.window();
-        Tensor::from_iter(grid(outputs).map(|output| window.inside(output, plane).count() as f32), device)
+        if self.padding == [0, 0] {
+            return outputs / window.taps() as f64;
+        }
+        let all = grid(window.output_plane(plane).map_err(candle_core::Error::msg)?);
+        let counts = all.map(|output| window.inside(output, plane).count() as f32);
+        outputs.broadcast_div(&Tensor::from_iter(counts, outputs.device())?)
     }
 }
 
@@ -91,7 +96,7 @@ impl Op for AvgPool {
         for position in &positions[1..] {
             sum = (sum + planes.index_select(position, 1)?)?;
         }
-        let mean = sum.broadcast_div(&self.counts((height, width), outputs, planes.device())?)?;
+        let mean = self.divided(&sum, (height, width))?;
         Ok(Forward::plain(mean.reshape((rows, channels, outputs.0, outputs.1))?))
     }
 
@@ -100,10 +105,8 @@ impl Op for AvgPool {
             return Ok(Backward { inputs: vec![None], parameters: Vec::new() });
         }
         let (rows, channels, height, width) = input.inputs[0].dims4()?;
-        let (window, gradient, sites) = (self.window(), planes_of(input.gradient)?, height * width);
-        let (_, _, out_height, out_width) = input.gradient.dims4()?;
-        let counts = self.counts((height, width), (out_height, out_width), gradient.device())?;
-        let share = gradient.broadcast_div(&counts)?;
+        let (window, sites) = (self.window(), height * width);
+        let share = self.divided(&planes_of(input.gradient)?, (height, width))?;
         let spare = usize::from(self.padding != [0, 0]);
         let sums = Tensor::zeros((rows * channels, sites + spare), share.dtype(), share.device())?;
         for position in window.positions_by_tap((height, width), |_| sites, share.device())? {
@@ -140,7 +143,8 @@ mod tests {
             padding in prop::array::uniform2(0usize..3),
             seed: u64,
         ) {
-            let op = AvgPool { kernel, stride, padding: [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)] };
+            let padding = [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)];
+            let op = AvgPool { kernel, stride, padding };
             prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
             Trial::training(op, &[shape], rows, seed).check();
         }

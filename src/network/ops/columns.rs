@@ -1,7 +1,7 @@
 //! Convolutions as products with the columns of their input (im2col): what all convolutions of this folder share.
 //!
-//! The columns hold the channels of every tap of every output side by side, a bounded number of rows at a time. The groups
-//! of a grouped convolution are so many products; with one group nothing is moved for them.
+//! The columns hold the channels of every tap of every output side by side, a bounded number of rows at a time. The
+//! groups of a grouped convolution are so many products; with one group nothing is moved for them.
 
 use candle_core::{Device, Tensor};
 
@@ -150,8 +150,8 @@ impl Columns {
         (0..rows).step_by(step).map(move |start| (start, step.min(rows - start)))
     }
 
-    /// [out, in of a group, height, width] to one matrix a group, [groups, out of a group, taps * in of a group], in the
-    /// order of the columns.
+    /// [out, in of a group, height, width] to one matrix a group, [groups, out of a group, taps * in of a group], in
+    /// the order of the columns.
     fn matrices(&self, weight: &Tensor) -> candle_core::Result<Tensor> {
         let (out, seen, height, width) = weight.dims4()?;
         let by_tap = weight.permute((0, 2, 3, 1))?.contiguous()?;
@@ -213,13 +213,13 @@ impl Columns {
 }
 
 /// [rows, channels, height, width] to [rows * height * width, channels].
-fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
+pub(super) fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
     let channels = images.dim(1)?;
     images.permute((0, 2, 3, 1))?.contiguous()?.reshape(((), channels))
 }
 
 /// The way back from [`sites_of`].
-fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
+pub(super) fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
     sites.reshape((rows, plane.0, plane.1, sites.dim(1)?))?.permute((0, 3, 1, 2))?.contiguous()
 }
 

@@ -116,8 +116,8 @@ impl Op for Conv2d {
         true
     }
 
-    /// Of its own kernel where that is odd and sees more than one position (Net2Net §3.3 puts pairs of 3x1 and 1x3 behind
-    /// such pairs), of 3x3 elsewhere.
+    /// Of its own kernel where that is odd and sees more than one position (Net2Net §3.3 puts pairs of 3x1 and 1x3
+    /// behind such pairs), of 3x3 elsewhere.
     fn layer_like(&self, input: &Shape) -> Option<Arc<dyn Op>> {
         let own = self.kernel.iter().all(|side| side % 2 == 1) && self.kernel != [1, 1];
         let kernel = if own { self.kernel } else { [3, 3] };

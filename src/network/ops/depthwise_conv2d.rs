@@ -1,12 +1,16 @@
 //! Depthwise Conv2d: every channel has kernels of its own and sees itself alone; a multiplier makes several of each.
+//!
+//! No product has anything to gain here: both passes go tap by tap, over all sites of all rows with the channels side
+//! by side.
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
 use serde_json::{Map, Value, json};
 
-use super::columns::Convolution;
+use super::columns::{Convolution, images_of, sites_of};
 use super::document::{Fields, pair, written};
+use super::linear::column_sums;
 use super::single_image;
 use super::window::Window;
 use crate::network::channels::ChannelRelation;
@@ -35,8 +39,8 @@ pub struct DepthwiseConv2d {
 }
 
 impl DepthwiseConv2d {
-    /// One output channel for every input channel, stride 1 and as much padding as keeps the plane's size. `kernel` is odd
-    /// in both directions.
+    /// One output channel for every input channel, stride 1 and as much padding as keeps the plane's size. `kernel` is
+    /// odd in both directions.
     pub fn same(kernel: [usize; 2]) -> Self {
         Self { multiplier: 1, kernel, stride: [1, 1], padding: [kernel[0] / 2, kernel[1] / 2], dilation: [1, 1] }
     }
@@ -65,14 +69,21 @@ impl DepthwiseConv2d {
         Window { kernel: self.kernel, stride: self.stride, padding: self.padding, dilation: self.dilation }
     }
 
-    /// Every channel is a group.
+    /// The same as a grouped convolution: every channel is a group.
     fn convolution(&self, channels: usize) -> Convolution {
         Convolution { out: channels * self.multiplier, groups: channels, window: self.window() }
     }
 
-    /// The weight with an axis for the one channel that a kernel sees.
-    fn kernels(weight: &Tensor) -> candle_core::Result<Tensor> {
-        weight.unsqueeze(1)
+    /// For every tap and multiple the weights of all channels: `[in * multiplier, height, width]` to
+    /// `[taps, multiplier, in]`.
+    fn by_tap(&self, weight: &Tensor) -> candle_core::Result<Tensor> {
+        let taps = self.window().taps();
+        weight.reshape(((), self.multiplier, taps))?.permute((2, 1, 0))?.contiguous()
+    }
+
+    /// The sites of a batch, and one more that stands for the padding: `[rows * height * width + 1, channels]`.
+    fn padded_sites(images: &Tensor) -> candle_core::Result<Tensor> {
+        sites_of(images)?.pad_with_zeros(0, 0, 1)
     }
 }
 
@@ -125,15 +136,54 @@ impl Op for DepthwiseConv2d {
     }
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
-        let (images, kernels) = (input.inputs[0], Self::kernels(input.parameters[0])?);
-        let convolution = self.convolution(images.dim(1)?);
-        Ok(Forward::plain(convolution.forward(images, &kernels, input.parameters[1])?))
+        let images = input.inputs[0];
+        let (rows, channels, height, width) = images.dims4()?;
+        let window = self.window();
+        let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
+        let (sites, kernels) = (Self::padded_sites(images)?, self.by_tap(input.parameters[0])?);
+        let mut sums: Vec<Option<Tensor>> = vec![None; self.multiplier];
+        for (tap, positions) in window.sites_by_tap(rows, (height, width), images.device())?.iter().enumerate() {
+            let (seen, kernels) = (sites.index_select(positions, 0)?, kernels.get(tap)?);
+            for (multiple, sum) in sums.iter_mut().enumerate() {
+                let product = seen.broadcast_mul(&kernels.get(multiple)?)?;
+                *sum = Some(match sum.take() {
+                    Some(sum) => (sum + product)?,
+                    None => product,
+                });
+            }
+        }
+        let sums: Vec<Tensor> = sums.into_iter().flatten().collect();
+        let sites = Tensor::stack(&sums, 2)?.reshape(((), channels * self.multiplier))?;
+        Ok(Forward::plain(images_of(&sites.broadcast_add(input.parameters[1])?, rows, outputs)?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
-        let convolution = self.convolution(input.inputs[0].dim(1)?);
-        let by = convolution.backward(&input, &Self::kernels(input.parameters[0])?)?;
-        Ok(Backward { inputs: vec![by.images], parameters: vec![Some(by.weight.squeeze(1)?), Some(by.bias)] })
+        let images = input.inputs[0];
+        let (rows, channels, height, width) = images.dims4()?;
+        let (sites, kernels) = (Self::padded_sites(images)?, self.by_tap(input.parameters[0])?);
+        let gradient = sites_of(input.gradient)?;
+        let by_bias = column_sums(&gradient)?;
+        let gradient = gradient.reshape(((), channels, self.multiplier))?;
+        let multiples = (0..self.multiplier).map(|multiple| gradient.narrow(2, multiple, 1)?.squeeze(2)?.contiguous());
+        let multiples = multiples.collect::<candle_core::Result<Vec<Tensor>>>()?;
+        let mut by_sites = sites.zeros_like()?;
+        let mut by_kernels = Vec::new();
+        for (tap, positions) in self.window().sites_by_tap(rows, (height, width), images.device())?.iter().enumerate() {
+            let (seen, kernels) = (sites.index_select(positions, 0)?, kernels.get(tap)?);
+            for (multiple, gradient) in multiples.iter().enumerate() {
+                by_kernels.push(column_sums(&(&seen * gradient)?)?);
+                if input.needed[0] {
+                    let by_seen = gradient.broadcast_mul(&kernels.get(multiple)?)?;
+                    by_sites = by_sites.index_add(positions, &by_seen, 0)?;
+                }
+            }
+        }
+        let by_tap = Tensor::stack(&by_kernels, 0)?.reshape(((), self.multiplier, channels))?;
+        let by_weight = by_tap.permute((2, 1, 0))?.contiguous()?.reshape(input.parameters[0].shape())?;
+        let last = rows * height * width;
+        let by_images = images_of(&by_sites.narrow(0, 0, last)?, rows, (height, width))?;
+        let by_input = input.needed[0].then_some(by_images);
+        Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(by_bias)] })
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -1,5 +1,5 @@
-//! Embedding: a table with a row of numbers for every category; a one-hot input takes its category's row, any other input
-//! the sum of the rows weighted by it (a bag). A new category is a new row.
+//! Embedding: a table with a row of numbers for every category; a one-hot input takes its category's row, any other
+//! input the sum of the rows weighted by it (a bag). A new category is a new row.
 
 use std::sync::Arc;
 

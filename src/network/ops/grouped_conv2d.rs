@@ -1,4 +1,5 @@
-//! Grouped Conv2d: so many convolutions side by side, each from a group of the input's channels to a group of the output's.
+//! Grouped Conv2d: so many convolutions side by side, each from a group of the input's channels to a group of the
+//! output's.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, O
 use crate::network::parameter::{AxisRole, Initial, ParameterKind, ParameterSpec};
 use crate::network::shape::Shape;
 
-/// A grouped convolution: `weight` `[out, in / groups, kernel height, kernel width]` and `bias` `[out]`; the groups divide
-/// both numbers of channels (Krizhevsky et al. 2012, Xie et al. 2017). Pairs are height and width.
+/// A grouped convolution: `weight` `[out, in / groups, kernel height, kernel width]` and `bias` `[out]`; the groups
+/// divide both numbers of channels (Krizhevsky et al. 2012, Xie et al. 2017). Pairs are height and width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupedConv2d {
     /// How many output channels, over all groups.

@@ -1,4 +1,5 @@
-//! Max pool: the largest value of every window; windows may overlap, leave rows over or reach into padding, which never wins.
+//! Max pool: the largest value of every window; windows may overlap, leave rows over or reach into padding, which never
+//! wins.
 //!
 //! The gradient goes to the first maximum of a window in row-major order, and is added up where windows overlap.
 
@@ -131,7 +132,8 @@ mod tests {
             padding in prop::array::uniform2(0usize..3),
             seed: u64,
         ) {
-            let op = MaxPool { kernel, stride, padding: [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)] };
+            let padding = [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)];
+            let op = MaxPool { kernel, stride, padding };
             prop_assume!(op.output_shape(std::slice::from_ref(&shape)).is_ok());
             Trial::training(op, &[shape], rows, seed).check();
         }

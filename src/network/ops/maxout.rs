@@ -1,4 +1,5 @@
-//! Maxout: a layer whose every output is the largest of several linear pieces (Goodfellow et al. 2013): its own activation.
+//! Maxout: a layer whose every output is the largest of several linear pieces (Goodfellow et al. 2013): its own
+//! activation.
 //!
 //! The gradient goes to the first largest piece.
 
@@ -188,7 +189,8 @@ mod tests {
         }
     }
 
-    /// By how much the largest piece of any output leads before the next: at a tie there is no gradient to compare with.
+    /// By how much the largest piece of any output leads before the next: at a tie there is no gradient to compare
+    /// with.
     fn smallest_lead(trial: &Trial, pieces: usize) -> f64 {
         let (inputs, parameters) = trial.values();
         let wide = inputs[0].shape.channels();

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::from_document;
+use super::{from_document, kinds};
 use crate::compute::random::{Purpose, Random};
 use crate::network::channels::ChannelRelation;
 use crate::network::op::{BackwardInput, Forward, ForwardInput, Mode, Op, ReferenceBatch, ReferenceInput};
@@ -244,8 +244,8 @@ fn read(kind: &str, document: Value) -> Result<Arc<dyn Op>, String> {
     from_document(kind, document.as_object().unwrap())
 }
 
-#[test]
-fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
+/// Every kind of op with its hyperparameters.
+fn documents() -> Vec<(&'static str, Value)> {
     let conv = json!({"out": 4, "kernel": [3, 3], "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1]});
     let rest = json!({"kernel": [3, 3], "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1]});
     let with = |fields: Value| {
@@ -255,7 +255,7 @@ fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
     };
     let (depthwise, grouped) = (with(json!({"multiplier": 2})), with(json!({"out": 4, "groups": 2})));
     let pool = json!({"kernel": [2, 2], "stride": [2, 2]});
-    let good = [
+    vec![
         ("linear", json!({"out": 3})),
         ("conv2d", conv),
         ("depthwise_conv2d", depthwise),
@@ -282,8 +282,12 @@ fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
         ("layer_norm", json!({"epsilon": 1e-5})),
         ("group_norm", json!({"groups": 2, "epsilon": 1e-5})),
         ("rms_norm", json!({"epsilon": 1e-5})),
-    ];
-    for (kind, document) in good {
+    ]
+}
+
+#[test]
+fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
+    for (kind, document) in documents() {
         let fields: Map<String, Value> = document.as_object().unwrap().clone();
         assert_eq!(from_document(kind, &fields).unwrap().kind(), kind);
         let mut more = fields.clone();
@@ -303,6 +307,20 @@ fn a_document_with_a_missing_unknown_or_mistyped_hyperparameter_is_refused() {
         }
     }
     assert!(read("perceptron", json!({})).is_err());
+}
+
+#[test]
+fn every_op_stands_in_the_documentation_with_its_hyperparameters() {
+    let page = include_str!("../../../docs/NETWORKS.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    for (kind, document) in documents() {
+        let row = rows.iter().find(|row| row.starts_with(&format!("| `{kind}` |")));
+        let cell = row.and_then(|row| row.split(" | ").nth(1)).unwrap_or_else(|| panic!("{kind} is missing"));
+        let names = document.as_object().unwrap().keys();
+        assert!(names.into_iter().all(|name| cell.contains(&format!("`{name}`"))), "{kind}: {cell}");
+    }
+    assert_eq!(rows.len(), kinds().count());
+    assert_eq!(documents().len(), kinds().count());
 }
 
 #[test]

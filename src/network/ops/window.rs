@@ -94,6 +94,31 @@ impl Window {
         .collect()
     }
 
+    /// For every tap the sites of all outputs of `rows` planes, one plane after the other; the site after the last in
+    /// the padding. For windows that fit the plane.
+    pub(super) fn sites_by_tap(
+        &self,
+        rows: usize,
+        plane: (usize, usize),
+        device: &Device,
+    ) -> candle_core::Result<Vec<Tensor>> {
+        let outputs = self.output_plane(plane).map_err(candle_core::Error::msg)?;
+        let sites = plane.0 * plane.1;
+        let Ok(last) = u32::try_from(rows * sites) else {
+            return Err(candle_core::Error::msg("a batch has more sites than can be counted"));
+        };
+        let taps = grid((self.kernel[0], self.kernel[1]));
+        taps.map(|tap| {
+            let one: Vec<Option<u32>> =
+                grid(outputs).map(|output| self.input_position(tap, output, plane).map(|at| at as u32)).collect();
+            let row = |row: usize| one.iter().map(move |at| at.map_or(last, |at| (row * sites) as u32 + at));
+            let all: Vec<u32> = (0..rows).flat_map(row).collect();
+            let count = all.len();
+            Tensor::from_vec(all, count, device)
+        })
+        .collect()
+    }
+
     /// The input positions of an output's taps, in order, without those in the padding. For a window without gaps there
     /// is at least one: [`Window::check`] wants the padding smaller than the kernel.
     pub(super) fn inside(&self, output: (usize, usize), plane: (usize, usize)) -> impl Iterator<Item = usize> {

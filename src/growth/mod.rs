@@ -1,7 +1,8 @@
 //! Growth: function-preserving changes of a network (Net2Net, Chen, Goodfellow, Shlens 2015).
 //!
 //! [`plan()`] says what a request would do, or refuses with a reason; [`apply()`] does it to weights and training state;
-//! [`certify`] measures that the function stayed. All three are pure functions of their arguments.
+//! [`certify`] measures that the function stayed. All three are pure functions of their arguments. A [`Plan`] is a value:
+//! stored, shown, and compared by [`PlanDiff`].
 
 pub mod apply;
 pub mod certificate;

@@ -11,7 +11,7 @@ use crate::network::initialize::initialize;
 /// The plan with whatever is left to data measured on random rows, and the certificate of applying it to new weights.
 ///
 /// # Errors
-/// Those of planning's later steps, none of which a plan of this network should meet.
+/// A plan of another network, a failure of the tensor library.
 pub fn certify_on_random_rows(plan: Plan, subject: &Subject) -> anyhow::Result<(Plan, Certificate)> {
     let network = &subject.network;
     let weights = initialize(network, subject.seed, &Device::Cpu)?;

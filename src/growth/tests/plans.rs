@@ -115,6 +115,15 @@ fn every_kind_of_request_is_planned_for_an_mlp() {
 }
 
 #[test]
+fn most_requests_are_planned_for_most_graphs() {
+    let planned = |number: &usize| {
+        let network = graph(*number as u64, Masks::Some);
+        plan(&network, &request(number % KINDS), 1).is_ok()
+    };
+    assert!((0..100).filter(planned).count() > 50, "the properties above would say little");
+}
+
+#[test]
 fn nodes_that_share_their_channels_are_one_set() {
     let plan = plan(&residual(), &wider(&["stem"], Extent::To(6), Split::Replicate), 1).unwrap();
     let nodes = ["stem", "a_outer", "b_outer"].map(id).to_vec();

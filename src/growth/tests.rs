@@ -11,6 +11,7 @@ mod gradients;
 mod graphs;
 mod groups;
 mod own_op;
+mod plans;
 mod properties;
 mod refusals;
 mod training_state;

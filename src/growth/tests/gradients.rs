@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::super::apply::{State, apply};
-use super::super::mapping::ParameterMaps;
+use super::super::mapping::{AxisMaps, ParameterMaps};
 use super::super::*;
 use super::fixtures::*;
 use super::graphs::{Masks, graph};
@@ -59,7 +59,7 @@ fn paired(plan: &Plan, teacher: &Network, id: &ParameterId, old: &[f64], new: &[
         .flat_map(|(node, specs)| specs.iter().map(move |spec| (node, spec)))
         .find(|(node, spec)| node.parameter(spec.name) == *id)
         .unwrap();
-    let maps = ParameterMaps::new(step, &node.id, &node.inputs, spec).unwrap();
+    let maps = ParameterMaps::new(&mut AxisMaps::new(step), &node.id, &node.inputs, spec).unwrap();
     let (old_dims, new_dims) = (spec.dims.clone(), maps.dims(&spec.dims));
     let mut sums: BTreeMap<Vec<usize>, (f64, f64)> = BTreeMap::new();
     for (at, &number) in new.iter().enumerate() {

@@ -154,7 +154,12 @@ impl Lines {
         };
         copies.sort_by_key(|&(source, row, _)| (source, row));
         let starts = (0..=old_rows).map(|row| copies.partition_point(|copy| copy.0 < row)).collect();
-        let (channels, inner) = (consumer.dims[input.axis], behind(input.axis));
+        let channels = consumer.dims[input.axis];
+        // Lines are of old rows: those may lie behind the columns (Embedding).
+        let inner = match consumer.rows {
+            Some(axis) if axis > input.axis => behind(input.axis) / rows * old_rows,
+            _ => behind(input.axis),
+        };
         Self { line, old_rows, rows, copies, starts, groups: consumer.groups, channels, inner }
     }
 

@@ -253,3 +253,17 @@ fn an_equal_copy_steps_under_adam_as_its_source_would() {
         }
     }
 }
+
+#[test]
+fn moments_are_shared_where_rows_stand_behind_columns() {
+    // An Embedding's weight is [in, out]: lines of one number, of which the rows come after the columns (once mistaken).
+    let network = graph(2_008_024_742_892_546_400, Masks::None);
+    let (_, before, after) = grown(&network, &wider_all(1.1, Split::Replicate), &Optimizer::SGD).unwrap();
+    let first = |state: &State| {
+        let first = state.optimizer.moments["n3_maxout/bias"].first.clone().unwrap();
+        first.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let (old, new) = (first(&before), first(&after));
+    assert_eq!((old.len(), new.len()), (5, 6));
+    assert!((new[0] + new[5] - old[0]).abs() < 1e-6, "{} {} {}", new[0], new[5], old[0]);
+}

@@ -11,6 +11,9 @@ use perennial::network::{Network, ParameterKind, Shape};
 
 const OUTPUTS: usize = 10;
 
+/// A network of about a size.
+type Maker = fn(f64) -> Option<Network>;
+
 /// Three hidden layers of one width over 64 inputs.
 fn mlp(width: f64) -> Option<Network> {
     let hidden = vec![(width * 16.0).round() as usize; 3];
@@ -24,7 +27,7 @@ fn inception_bn(width: f64) -> Option<Network> {
 
 /// The kinds of networks by name, each the one of its kind that has at most so many parameters.
 pub fn of_size(parameters: u64) -> Vec<(&'static str, Network)> {
-    let builders: [(_, fn(f64) -> Option<Network>); 2] = [("mlp", mlp), ("inception_bn", inception_bn)];
+    let builders: [(_, Maker); 2] = [("mlp", mlp), ("inception_bn", inception_bn)];
     builders.into_iter().filter_map(|(name, build)| Some((name, largest(build, parameters)?))).collect()
 }
 

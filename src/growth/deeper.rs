@@ -36,7 +36,8 @@ pub(super) fn design(network: &Network, deeper: &Deeper, seed: u64) -> Result<De
     if let (Some(extent), DeeperKind::Identity | DeeperKind::Random) = (deeper.width, deeper.kind) {
         let split = if deeper.kind == DeeperKind::Random { Split::RandomPad } else { Split::Replicate };
         let request = Wider { nodes: Nodes::These(layers), extent, split };
-        steps.extend(wider::design(&steps[0].student, &request, seed)?.steps);
+        let widened = wider::design(&steps[0].student, &request, seed);
+        steps.extend(widened.map_err(|refusal| of_the_teacher(network, &sites, refusal))?.steps);
     }
     let preserves = match (deeper.kind, deeper.norm) {
         (DeeperKind::Residual, _) => Preserves::Bits,
@@ -45,6 +46,16 @@ pub(super) fn design(network: &Network, deeper: &Deeper, seed: u64) -> Result<De
         (DeeperKind::Random, _) => Preserves::Nothing,
     };
     Ok(Design { steps, preserves })
+}
+
+/// A refusal to widen a new layer, in the name of a node that whoever asked knows.
+fn of_the_teacher(network: &Network, sites: &[Site], refusal: Refusal) -> Refusal {
+    match (refusal, sites) {
+        (Refusal::Node { node, reason }, [site, ..]) if network.node(&node).is_none() && !node.is_input() => {
+            refuse(&site.named, format!("a layer behind it cannot be wider: node {node}: {reason}"))
+        }
+        (other, _) => other,
+    }
 }
 
 /// What the parameters of a new node are filled with.

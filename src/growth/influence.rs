@@ -15,8 +15,11 @@ use crate::network::{ChannelRelation, Node, NodeId, Shape};
 use super::apply::GrowthError;
 use super::mapping::{AxisMap, GrownAxis, ParameterMaps};
 use super::moments::Shares;
-use super::regrow::{TASK, regrow};
+use super::regrow::regrow;
 use super::step::Step;
+
+/// How many numbers one partial sum is over at least.
+const PARTIAL: usize = 1 << 19;
 
 /// A parameter that consumes grown channels.
 pub(super) struct Consumer<'a> {
@@ -111,7 +114,7 @@ impl Evidence {
             return;
         }
         let lines = Lines::new(consumer, input, own);
-        let task = (TASK / lines.line).max(1);
+        let task = (PARTIAL / lines.line).max(1);
         // However many threads there are, the partial sums are the same and are added in the same order.
         let tasks = whole.par_chunks(task * lines.line).enumerate();
         let partial = |(index, whole)| widest(Sums { lines: &lines, split: consumer.split, whole, at: index * task });

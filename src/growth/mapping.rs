@@ -3,17 +3,16 @@
 //! Built from a step's layouts and checked against them, because a plan may come from storage. Used by `apply` alone.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::network::{AxisRole, NodeId, ParameterSpec};
 
 use super::apply::GrowthError;
-use super::step::{ChannelRange, Step, UnitGrowth};
+use super::step::{Added, ChannelRange, Step};
 
 /// One axis, from old to new.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct AxisMap {
     /// How long it was.
     pub old: usize,
@@ -21,6 +20,8 @@ pub(super) struct AxisMap {
     pub sources: Vec<Option<usize>>,
     /// New indices that share an old one within one range: the original and its copies.
     pub families: Vec<Stretch>,
+    /// The sources as runs, in order: what can be copied at once.
+    pub runs: Vec<Run>,
 }
 
 /// Consecutive new indices that come from consecutive old ones, or from none.
@@ -42,7 +43,7 @@ pub(super) struct Stretch {
 impl AxisMap {
     /// The map of a tensor's channel axis.
     pub fn new(step: &Step, ranges: &[ChannelRange]) -> Result<Self, GrowthError> {
-        let mut map = Self { old: 0, sources: Vec::new(), families: Vec::new() };
+        let mut map = Self::default();
         for range in ranges {
             map.append(step, range)?;
         }
@@ -55,34 +56,50 @@ impl AxisMap {
             Some(index) => Some(step.growths.get(index).ok_or_else(|| damaged("names a growth that it lacks"))?),
             None => None,
         };
-        let grown = growth.map_or(range.units, |growth| growth.grown());
         if growth.is_some_and(|growth| growth.units != range.units) {
             return Err(damaged("has a range that differs from what grows it"));
         }
-        let mut copies = vec![0usize; range.units];
-        self.sources.reserve(grown * block);
-        for unit in 0..grown {
-            let source = growth.map_or(Some(unit), |growth| growth.source(unit));
-            if let Some(source) = source {
-                *copies.get_mut(source).ok_or_else(|| damaged("copies a unit that there is not"))? += 1;
-            }
-            self.sources.extend((0..block).map(|offset| source.map(|source| old + source * block + offset)));
-        }
-        if let Some(growth) = growth {
-            let members = members(growth, &copies);
-            for family in members.chunk_by(|one, other| one.0 == other.0).filter(|family| family.len() > 1) {
-                self.join(family.iter().map(|(_, unit)| new + unit * block), block);
-            }
-        }
+        self.run(Some(old), range.units * block);
         self.old += range.units * block;
+        let Some(growth) = growth else {
+            return Ok(());
+        };
+        match &growth.added {
+            Added::New(count) => self.run(None, count * block),
+            Added::Copies(sources) => {
+                for &source in sources {
+                    if source >= range.units {
+                        return Err(damaged("copies a unit that there is not"));
+                    }
+                    self.run(Some(old + source * block), block);
+                }
+                let mut copies: Vec<(usize, usize)> = sources.iter().copied().zip(range.units..).collect();
+                copies.sort_unstable();
+                for family in copies.chunk_by(|one, other| one.0 == other.0) {
+                    let units = std::iter::once(family[0].0).chain(family.iter().map(|copy| copy.1));
+                    self.join(units.map(|unit| new + unit * block), block);
+                }
+            }
+        }
         Ok(())
     }
 
+    /// Adds indices that come from old ones in order, or from none.
+    fn run(&mut self, from: Option<usize>, length: usize) {
+        match from {
+            Some(from) => self.sources.extend((from..from + length).map(Some)),
+            None => self.sources.extend(std::iter::repeat_n(None, length)),
+        }
+        match self.runs.last_mut() {
+            Some(last) if last.from.map(|from| from + last.length) == from => last.length += length,
+            _ => self.runs.push(Run { from, length }),
+        }
+    }
+
     /// Adds `block` families side by side, the first with these members, to the last stretch if they follow it.
-    fn join(&mut self, members: impl ExactSizeIterator<Item = usize> + Clone, block: usize) {
+    fn join(&mut self, members: impl Iterator<Item = usize> + Clone, block: usize) {
         if let Some(last) = self.families.last_mut() {
-            let follow = last.first.len() == members.len()
-                && last.first.iter().zip(members.clone()).all(|(first, member)| first + last.length == member)
+            let follow = last.first.iter().map(|first| first + last.length).eq(members.clone())
                 // The members of one stretch must not run into each other.
                 && last.length + block <= last.first[1] - last.first[0];
             if follow {
@@ -119,53 +136,51 @@ impl AxisMap {
         self.families.iter().map(scaled).collect()
     }
 
-    /// The sources as runs, in order: what can be copied at once.
-    pub fn runs(&self) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
-        for &source in &self.sources {
-            match runs.last_mut() {
-                Some(last) if last.from.map(|from| from + last.length) == source => last.length += 1,
-                _ => runs.push(Run { from: source, length: 1 }),
-            }
-        }
-        runs
+    /// Whether some indices copy nothing.
+    pub fn has_new(&self) -> bool {
+        self.runs.iter().any(|run| run.from.is_none())
     }
-}
-
-/// Every unit after the growth that has copies or is one, behind the unit that it comes from, in order of both.
-fn members(growth: &UnitGrowth, copies: &[usize]) -> Vec<(usize, usize)> {
-    let mut members: Vec<(usize, usize)> = Vec::with_capacity(growth.grown());
-    let sources = (0..growth.grown()).filter_map(|unit| growth.source(unit).map(|source| (source, unit)));
-    members.extend(sources.filter(|(source, _)| copies[*source] > 1));
-    members.sort_unstable();
-    members
 }
 
 /// The maps of a step, each made once: a tensor's channels are the axis of several parameters.
 pub(super) struct AxisMaps<'a> {
     step: &'a Step,
-    known: HashMap<(&'a NodeId, usize), Arc<AxisMap>>,
+    /// By tensor and number of groups; `None` where it does not grow.
+    known: HashMap<(&'a NodeId, usize), Option<Arc<AxisMap>>>,
+    /// The last that was asked for: the parameters of one node follow each other.
+    last: Option<(&'a NodeId, usize, Option<Arc<AxisMap>>)>,
 }
 
 impl<'a> AxisMaps<'a> {
     /// Those of this step.
     pub fn new(step: &'a Step) -> Self {
-        Self { step, known: HashMap::new() }
+        Self { step, known: HashMap::new(), last: None }
     }
 
-    /// The map of a tensor's channels as an axis that runs over one of so many groups of them; `None` where it does not
-    /// grow.
-    fn of(&mut self, tensor: &NodeId, groups: usize) -> Result<Option<Arc<AxisMap>>, GrowthError> {
-        let Some((tensor, ranges)) = self.step.layouts.get_key_value(tensor) else {
-            return Ok(None);
+    /// The map of a tensor's channels as an axis that runs over one of so many groups of them.
+    fn of(&mut self, tensor: &'a NodeId, groups: usize) -> Result<Option<Arc<AxisMap>>, GrowthError> {
+        if let Some((last, of, map)) = &self.last
+            && std::ptr::eq(*last, tensor)
+            && *of == groups
+        {
+            return Ok(map.clone());
+        }
+        let map = match self.known.get(&(tensor, groups)) {
+            Some(known) => known.clone(),
+            None => self.made(tensor, groups)?,
         };
-        Ok(Some(match self.known.entry((tensor, groups)) {
-            Entry::Occupied(known) => known.get().clone(),
+        self.last = Some((tensor, groups, map.clone()));
+        Ok(map)
+    }
+
+    fn made(&mut self, tensor: &'a NodeId, groups: usize) -> Result<Option<Arc<AxisMap>>, GrowthError> {
+        let map = match self.step.layouts.get(tensor) {
             // All groups have one layout: that of the first is that of the axis.
-            Entry::Vacant(place) => {
-                place.insert(Arc::new(AxisMap::new(self.step, &ranges[..ranges.len() / groups])?)).clone()
-            }
-        }))
+            Some(ranges) => Some(Arc::new(AxisMap::new(self.step, &ranges[..ranges.len() / groups])?)),
+            None => None,
+        };
+        self.known.insert((tensor, groups), map.clone());
+        Ok(map)
     }
 }
 
@@ -196,10 +211,10 @@ pub(super) struct ParameterMaps {
 
 impl ParameterMaps {
     /// The maps of a parameter of a node with these inputs.
-    pub fn new(
-        maps: &mut AxisMaps<'_>,
-        node: &NodeId,
-        inputs: &[NodeId],
+    pub fn new<'a>(
+        maps: &mut AxisMaps<'a>,
+        node: &'a NodeId,
+        inputs: &'a [NodeId],
         spec: &ParameterSpec,
     ) -> Result<Self, GrowthError> {
         let mut found = Self::default();
@@ -248,7 +263,9 @@ pub(super) fn damaged(what: &str) -> GrowthError {
 #[cfg(test)]
 impl GrownAxis {
     /// One made by hand.
-    pub fn by_hand(axis: usize, map: AxisMap) -> Self {
+    pub fn by_hand(axis: usize, old: usize, sources: &[Option<usize>], families: Vec<Stretch>) -> Self {
+        let mut map = AxisMap { old, families, ..AxisMap::default() };
+        sources.iter().for_each(|&source| map.run(source, 1));
         Self { axis, map: Arc::new(map) }
     }
 }
@@ -257,12 +274,8 @@ impl GrownAxis {
 mod tests {
     use super::*;
 
-    fn map(sources: &[Option<usize>]) -> AxisMap {
-        AxisMap { old: 3, sources: sources.to_vec(), families: Vec::new() }
-    }
-
     fn families(all: &[&[usize]]) -> Vec<Stretch> {
-        let mut map = map(&[]);
+        let mut map = AxisMap::default();
         all.iter().for_each(|members| map.join(members.iter().copied(), 1));
         map.families
     }
@@ -271,7 +284,10 @@ mod tests {
     fn runs_are_as_long_as_sources_follow_each_other() {
         let sources = [Some(0), Some(1), Some(2), Some(1), Some(2), None, None];
         let run = |from, length| Run { from, length };
-        assert_eq!(map(&sources).runs(), [run(Some(0), 3), run(Some(1), 2), run(None, 2)]);
+        assert_eq!(
+            GrownAxis::by_hand(0, 3, &sources, Vec::new()).runs,
+            [run(Some(0), 3), run(Some(1), 2), run(None, 2)]
+        );
     }
 
     #[test]

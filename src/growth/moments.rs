@@ -56,14 +56,13 @@ fn grown_births(births: &AxisBirths, maps: &ParameterMaps, now: u64) -> AxisBirt
 
 #[cfg(test)]
 mod tests {
-    use super::super::mapping::{AxisMap, GrownAxis};
+    use super::super::mapping::GrownAxis;
     use super::*;
 
     #[test]
     fn births_follow_their_axis_and_new_indices_are_born_now() {
-        let sources = vec![Some(0), Some(1), Some(1), None];
-        let map = AxisMap { old: 2, sources, families: Vec::new() };
-        let maps = ParameterMaps { out: None, input: Some(GrownAxis::by_hand(1, map)) };
+        let sources = [Some(0), Some(1), Some(1), None];
+        let maps = ParameterMaps { out: None, input: Some(GrownAxis::by_hand(1, 2, &sources, Vec::new())) };
         let births = |axis, steps: &[u64]| AxisBirths { axis, steps: steps.to_vec() };
         assert_eq!(grown_births(&births(1, &[3, 5]), &maps, 9), births(1, &[3, 5, 5, 9]));
         assert_eq!(grown_births(&births(0, &[3, 5]), &maps, 9), births(0, &[3, 5]));

@@ -8,11 +8,13 @@
 use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
 
+use crate::compute::vectors::{Loop, widest};
+
 use super::mapping::{GrownAxis, ParameterMaps, Run};
 use super::shares::Sharing;
 
 /// How many numbers one task takes at least: less is not worth a thread's attention.
-pub(super) const TASK: usize = 1 << 15;
+const TASK: usize = 1 << 15;
 /// How many numbers are gathered before they are changed, for every thread: a quarter of a megabyte stays in its cache.
 const STRIPE: usize = 1 << 16;
 
@@ -76,18 +78,18 @@ struct Gathering<'a> {
     old_block: usize,
     new_block: usize,
     /// The second axis as runs; how many numbers one of its indices holds, and all of its old ones.
-    runs: Vec<Run>,
+    runs: &'a [Run],
     inner: usize,
     old_line: usize,
 }
 
 impl<'a> Gathering<'a> {
-    fn new(dims: &[usize], first: Option<&'a GrownAxis>, second: &GrownAxis) -> Self {
+    fn new(dims: &[usize], first: Option<&'a GrownAxis>, second: &'a GrownAxis) -> Self {
         let inner = dims[second.axis + 1..].iter().product::<usize>();
         let old_line = second.old * inner;
         let lines: usize = first.map_or(1, |first| dims[first.axis + 1..second.axis].iter().product());
         let new_block = lines * second.sources.len() * inner;
-        Self { first, old_block: lines * old_line, new_block, runs: second.runs(), inner, old_line }
+        Self { first, old_block: lines * old_line, new_block, runs: &second.runs, inner, old_line }
     }
 
     /// Writes one block behind those before it.
@@ -96,7 +98,7 @@ impl<'a> Gathering<'a> {
             return numbers.resize(numbers.len() + self.new_block, 0.0);
         };
         for line in old[source * self.old_block..][..self.old_block].chunks_exact(self.old_line) {
-            for run in &self.runs {
+            for run in self.runs {
                 let length = run.length * self.inner;
                 match run.from {
                     Some(from) => numbers.extend_from_slice(&line[from * self.inner..][..length]),
@@ -149,11 +151,29 @@ impl<'a> Changing<'a> {
         match self.change {
             Change::Share(sharing) => sharing.split(numbers, self.part, start),
             Change::Scale { factors, .. } => {
-                for (part, numbers) in numbers.chunks_mut(self.part).enumerate() {
-                    let factor = factors[(start / self.part + part) % factors.len()];
-                    numbers.iter_mut().for_each(|number| *number = (f64::from(*number) * factor) as f32);
-                }
+                widest(Scale { factors, part: self.part, start, numbers });
             }
+        }
+    }
+}
+
+/// Every part times the factor of its index.
+struct Scale<'a> {
+    factors: &'a [f64],
+    part: usize,
+    start: usize,
+    numbers: &'a mut [f32],
+}
+
+impl Loop for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let first = self.start / self.part;
+        for (part, numbers) in self.numbers.chunks_mut(self.part).enumerate() {
+            let factor = self.factors[(first + part) % self.factors.len()];
+            numbers.iter_mut().for_each(|number| *number = (f64::from(*number) * factor) as f32);
         }
     }
 }
@@ -173,16 +193,12 @@ pub(super) fn fill_new(numbers: &mut [f32], dims: &[usize], map: &GrownAxis, mut
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::mapping::{AxisMap, Stretch};
+    use super::super::mapping::Stretch;
     use super::super::request::Split;
     use super::*;
 
     fn map(axis: usize, old: usize, sources: &[Option<usize>]) -> GrownAxis {
-        copied(axis, old, sources, Vec::new())
-    }
-
-    fn copied(axis: usize, old: usize, sources: &[Option<usize>], families: Vec<Stretch>) -> GrownAxis {
-        GrownAxis::by_hand(axis, AxisMap { old, sources: sources.to_vec(), families })
+        GrownAxis::by_hand(axis, old, sources, Vec::new())
     }
 
     fn axis() -> impl Strategy<Value = (usize, Vec<Option<usize>>)> {
@@ -249,7 +265,7 @@ mod tests {
         let (old, units) = (700usize, 350usize);
         let sources: Vec<Option<usize>> = (0..old + units).map(|index| Some(index % old)).collect();
         let families = vec![Stretch { first: vec![0, old], length: units }];
-        let doubled = |axis: usize| copied(axis, old, &sources, families.clone());
+        let doubled = |axis: usize| GrownAxis::by_hand(axis, old, &sources, families.clone());
         let numbers: Vec<f32> = (0..old * old).map(|number| (number as f32).sin()).collect();
         for (out, input) in [(0, 1), (1, 0)] {
             let maps = ParameterMaps { out: Some(doubled(out)), input: Some(doubled(input)) };

@@ -243,3 +243,25 @@ fn a_state_without_moments_grows_too() {
     let (_, after, certificate) = grow(&network, &before, &wider_all(2.0, Split::Replicate));
     assert!(certificate.preserved && after.optimizer.moments.is_empty());
 }
+
+#[test]
+fn any_number_of_threads_grows_weights_and_moments_to_the_same_bits() {
+    // Large enough for several stripes and several partial sums of influence.
+    let network = mlp(&[640, 640]);
+    let before = state(&network, &Optimizer::ADAM);
+    let planned = plan(&network, &wider_all(2.0, Split::Replicate), 5).unwrap();
+    let grown = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| apply(&planned, &network, &before, &Optimizer::ADAM)).unwrap()
+    };
+    let bits = |tensor: &Tensor| -> Vec<u32> {
+        tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+    };
+    let (one, four) = (grown(1), grown(4));
+    assert!(one.parameters.iter().all(|(id, value)| bits(value) == bits(&four.parameters[id])));
+    for (id, moments) in &one.optimizer.moments {
+        let other = &four.optimizer.moments[id];
+        assert_eq!(moments.first.as_ref().map(bits), other.first.as_ref().map(bits), "{id}");
+        assert_eq!(moments.second.as_ref().map(bits), other.second.as_ref().map(bits), "{id}");
+    }
+}

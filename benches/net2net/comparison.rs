@@ -68,7 +68,7 @@ pub struct Against {
     pub teacher: f64,
     /// What the teacher cost, in floating-point operations.
     pub teacher_flops: f64,
-    /// The accuracy of the teacher's own size after the students' steps.
+    /// The accuracy of the teacher's own size after the students' steps, at the full rate.
     pub narrow: f64,
     /// The accuracy of the grown size that began anew, after as many steps as a student.
     pub scratch: f64,
@@ -76,13 +76,13 @@ pub struct Against {
     pub scratch_flops: f64,
 }
 
-/// A teacher with the network that goes on without growth.
+/// A teacher, and how it goes on without growth under every rule.
 struct Seeded {
     seed: u64,
     teacher: Trained,
     accuracy: f64,
     flops: f64,
-    narrow: Curve,
+    narrow: Vec<(RateRule, Curve)>,
 }
 
 /// Runs every set of ways from the same teachers; the lines of each set.
@@ -104,9 +104,17 @@ fn teacher(network: &Network, images: &Images, setting: &Setting, seed: u64) -> 
     let course = Course { images, seed, order: "teacher", rate, steps: setting.teacher_steps };
     let accuracy = end(&course.run(&mut teacher)?);
     let flops = teacher.flops(setting.teacher_steps);
-    let course = Course { images, seed, order: "student", rate, steps: setting.steps };
-    let narrow = course.run(&mut teacher.clone())?;
+    let mut narrow = Vec::new();
+    for rule in RateRule::ALL {
+        narrow.push((rule, onward(&teacher, rule, images, setting, seed)?));
+    }
     Ok(Seeded { seed, teacher, accuracy, flops, narrow })
+}
+
+/// Goes on from here under a rule, by a copy.
+fn onward(trained: &Trained, rule: RateRule, images: &Images, setting: &Setting, seed: u64) -> anyhow::Result<Curve> {
+    let rate = rule.rate(setting.learning_rate, trained.state.optimizer.step);
+    Course { images, seed, order: "student", rate, steps: setting.steps }.run(&mut trained.clone())
 }
 
 fn one_set(
@@ -126,25 +134,27 @@ fn one_set(
     let course = Course { images, seed, order: "student", rate: full, steps: longer };
     let long = course.run(&mut scratch)?;
     let short: Curve = long.iter().copied().filter(|(step, _)| *step <= setting.steps).collect();
+    let (_, narrow) =
+        seeded.narrow.iter().find(|(rule, _)| *rule == RateRule::Full).expect("it went on under every rule");
     let against = Against {
         teacher: seeded.accuracy,
         teacher_flops: seeded.flops,
-        narrow: end(&seeded.narrow),
+        narrow: end(narrow),
         scratch: end(&short),
         scratch_flops: scratch.flops(setting.steps),
     };
     for way in ways {
         let (student, growth) = grow(teacher, way, images, (seed, setting))?;
         for rule in RateRule::ALL {
-            let rate = rule.rate(setting.learning_rate, student.state.optimizer.step);
-            let course = Course { images, seed, order: "student", rate, steps: setting.steps };
-            let curve = course.run(&mut student.clone())?;
+            let curve = onward(&student, rule, images, setting, seed)?;
             let run = Run { curve, growth: Some(growth), against, flops: student.flops(1) };
             add(lines, (&way.name, rule.name()), run);
         }
     }
     let run = |curve, flops| Run { curve, growth: None, against, flops };
-    add(lines, ("no growth", RateRule::Full.name()), run(seeded.narrow.clone(), teacher.flops(1)));
+    for (rule, curve) in &seeded.narrow {
+        add(lines, ("no growth", rule.name()), run(curve.clone(), teacher.flops(1)));
+    }
     add(lines, (SCRATCH, RateRule::Full.name()), run(short, scratch.flops(1)));
     add(lines, (&format!("{SCRATCH}, at the whole cost"), RateRule::Full.name()), run(long, scratch.flops(1)));
     Ok(())

@@ -28,11 +28,11 @@ const COLUMNS: [&str; 14] = [
 pub const LEGEND: &str = "\
 Median over seeds (least to largest). Accuracies are percent of the test rows, differences are percentage points.
 logits off by: the largest relative difference of a test logit at the growth, of any seed. drift: how far copies part in
-8 steps, mean (the least of any seed). drop at 0: teacher less student before a step. worst to 200: of the steps measured up
-to 200, step 0 among them. mean: over all steps (the area under the curve). end less no growth's: paired, against the
-teacher's own size trained on for as many steps. steps to …: the first measured step that is as good as the teacher was, or
-as the grown size from scratch is after as many steps. cost of that: those steps' operations as a share of all of the latter's,
-without and with the teacher's.";
+8 steps, mean (the least of any seed). drop at 0: teacher less student before a step. worst to 200: of the steps measured
+up to 200, step 0 among them. mean: over all steps (the area under the curve). end less no growth's: paired, against the
+teacher's own size trained on at the full rate for as many steps. steps to …: the first measured step that is as good as
+the teacher was, or as the grown size from scratch is after as many steps. cost of that: those steps' operations as a
+share of all of the latter's, without and with the teacher's.";
 
 /// The table, ready to print.
 pub fn table(lines: &[Line]) -> String {

@@ -1,8 +1,6 @@
-//! What must be set before any thread starts: the allocator and the thread variables of libraries.
-
-/// Tensors are allocated and freed on every step; mimalloc is what keeps candle's CPU path from waiting for memory.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+//! What must be set before any thread starts: the thread variables of libraries.
+//!
+//! The allocator is the binary's: a library leaves that choice to whoever links it, and the benches count what they use.
 
 /// Sets the thread variables of the libraries, unless the user did. Call it first in `main`, before any thread starts.
 ///

@@ -159,14 +159,15 @@ fn the_reader_of_imports_finds_every_form() {
 }
 
 #[test]
-fn the_guarantees_name_tests_that_exist() {
+fn guarantees_and_growth_name_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code: String = sources().into_iter().map(|(_, text)| text).collect();
     for file in source_files(&root.join("tests")) {
         code += &fs::read_to_string(file).expect("readable source");
     }
-    let guarantees = fs::read_to_string(root.join("docs/GUARANTEES.md")).expect("readable");
-    let names: Vec<&str> = guarantees
+    let page = |name: &str| fs::read_to_string(root.join("docs").join(name)).expect("readable");
+    let pages = page("GUARANTEES.md") + &page("GROWTH.md");
+    let names: Vec<&str> = pages
         .split('`')
         .skip(1)
         .step_by(2)

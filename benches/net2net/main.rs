@@ -17,7 +17,6 @@ use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use perennial::growth::NewNorm;
 use perennial::network::builders::NetworkSpec;
-use perennial::process;
 
 use comparison::Setting;
 use data::Images;
@@ -49,7 +48,7 @@ struct Arguments {
     /// At most so many test rows.
     #[arg(long, default_value_t = 2_000)]
     test_rows: usize,
-    /// What `cargo bench` says to every benchmark.
+    /// Given by `cargo bench`; without it (`cargo test --benches`) everything is run once and for a few steps.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -78,8 +77,12 @@ impl Kind {
 }
 
 fn main() -> anyhow::Result<()> {
-    process::prepare();
-    let arguments = Arguments::parse();
+    perennial::process::prepare();
+    let mut arguments = Arguments::parse();
+    if !arguments.bench {
+        (arguments.seeds, arguments.test_rows) = (1, 100);
+        (arguments.teacher_steps, arguments.steps) = (Some(5), Some(100));
+    }
     ensure!(arguments.seeds > 0 && arguments.test_rows > 0, "at least one seed and one test row");
     let mut images = match &arguments.data {
         Some(folder) => Images::mnist(folder)?,

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use anyhow::Context;
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Connection;
 use super::client::{Body, Client, learner_path};
+use super::explain::show;
+use super::growth_request::RequestArguments;
 use super::learner::read_document;
-use super::table::{table, text_at, whole_at};
+use super::table::whole_at;
+use crate::http::growth_view::PlanView;
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["wider", "deeper", "inputs", "classes", "auto"])))]
@@ -19,58 +22,24 @@ pub struct GrowArguments {
     connection: Connection,
     /// The learner.
     learner: String,
-    /// More channels for this node, for several (`--wider a --wider b`), or for `all`.
-    #[arg(long, value_name = "NODE|all")]
-    wider: Vec<String>,
-    /// A new layer after this node, after several, or after `all`.
-    #[arg(long, value_name = "NODE|all")]
-    deeper: Vec<String>,
+    #[command(flatten)]
+    request: RequestArguments,
     /// Inputs for new features: a list of features as in a learner's document, as JSON or in a file (JSON or TOML). Or for
     /// categories: `{"feature":"colour","categories":["red"]}`.
-    #[arg(long, value_name = "FILE|JSON")]
+    #[arg(long, value_name = "FILE|JSON", conflicts_with = "manner")]
     inputs: Option<String>,
     /// Outputs for these new classes.
-    #[arg(long, value_name = "CLASS,…", value_delimiter = ',')]
+    #[arg(long, value_name = "CLASS,…", value_delimiter = ',', conflicts_with = "manner")]
     classes: Vec<String>,
     /// Whatever the policy would do next.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "manner")]
     auto: bool,
-    /// Widen by this factor.
-    #[arg(long, requires = "wider", conflicts_with = "to")]
-    factor: Option<f64>,
-    /// Widen to this many channels.
-    #[arg(long, requires = "wider")]
-    to: Option<u64>,
-    /// How the copies of a widened unit share its outgoing weights.
-    #[arg(long, requires = "wider", value_enum)]
-    split: Option<SplitName>,
-    /// What the new layer is.
-    #[arg(long, requires = "deeper", value_enum)]
-    kind: Option<KindName>,
     /// Show the plan and change nothing.
     #[arg(long)]
     dry_run: bool,
     /// Seconds to wait until the growth is committed.
     #[arg(long, default_value_t = 60)]
     wait: u64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SplitName {
-    /// Unequal random shares.
-    Replicate,
-    /// Equal shares.
-    Paper,
-    /// New units with zero outgoing weights.
-    Fresh,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum KindName {
-    /// An identity layer.
-    Identity,
-    /// A residual branch that begins as zero.
-    Residual,
 }
 
 pub async fn run(arguments: GrowArguments) -> anyhow::Result<()> {
@@ -83,7 +52,9 @@ pub async fn run(arguments: GrowArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let event = answer.get("event").filter(|event| !event.is_null()).unwrap_or(&answer);
-    show_plan(event.get("plan").unwrap_or(event));
+    if let Some(plan) = event.get("plan") {
+        show(&serde_json::from_value::<PlanView>(plan.clone()).context("the answer's plan is of another version")?);
+    }
     if arguments.dry_run {
         println!("a dry run: nothing was changed");
     } else if event.get("version").is_some() {
@@ -102,7 +73,7 @@ fn order(arguments: &GrowArguments) -> anyhow::Result<Value> {
     if !arguments.classes.is_empty() {
         return Ok(json!({ "classes": arguments.classes }));
     }
-    Ok(reshaping(arguments))
+    Ok(arguments.request.document()?.unwrap_or_else(|| json!({"auto": true})))
 }
 
 /// What the server takes under `inputs`; a bare list is one of features.
@@ -112,72 +83,6 @@ fn inputs(text: &str) -> anyhow::Result<Value> {
         false => read_document(Path::new(text))?,
     };
     Ok(if document.is_array() { json!({ "features": document }) } else { document })
-}
-
-/// An order that leaves what goes in and comes out as it is.
-fn reshaping(arguments: &GrowArguments) -> Value {
-    let nodes = |key: &str, names: &[String]| {
-        if names.iter().any(|name| name == "all") { json!({"all": true}) } else { json!({ key: names }) }
-    };
-    if arguments.auto {
-        return json!({"auto": true});
-    }
-    if arguments.wider.is_empty() {
-        let mut deeper = match arguments.deeper.as_slice() {
-            [one] if one != "all" => json!({ "after": one }),
-            several => nodes("after", several),
-        };
-        if let Some(kind) = arguments.kind {
-            deeper["kind"] = json!(match kind {
-                KindName::Identity => "identity",
-                KindName::Residual => "residual",
-            });
-        }
-        return json!({ "deeper": deeper });
-    }
-    let mut wider = nodes("nodes", &arguments.wider);
-    match (arguments.to, arguments.factor) {
-        (Some(to), _) => wider["to"] = json!(to),
-        (None, factor) => wider["factor"] = json!(factor.unwrap_or(2.0)),
-    }
-    if let Some(split) = arguments.split {
-        wider["split"] = json!(match split {
-            SplitName::Replicate => "replicate",
-            SplitName::Paper => "paper",
-            SplitName::Fresh => "fresh",
-        });
-    }
-    json!({ "wider": wider })
-}
-
-/// The plan as a table: nodes touched, shapes and parameters before and after.
-fn show_plan(plan: &Value) {
-    let mut rows = table(&["node", "op", "shape before", "after", "parameters before", "after"], &[4, 5]);
-    let touched = plan.get("touched").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    for node in touched {
-        rows.add_row(vec![
-            text_at(node, "/node"),
-            text_at(node, "/op"),
-            shape(node.get("shape_before")),
-            shape(node.get("shape_after")),
-            whole_at(node, "/parameters_before"),
-            whole_at(node, "/parameters_after"),
-        ]);
-    }
-    if !touched.is_empty() {
-        println!("{rows}");
-        println!(
-            "{}: {} parameters before, {} after",
-            text_at(plan, "/op"),
-            whole_at(plan, "/parameters_before"),
-            whole_at(plan, "/parameters_after")
-        );
-    }
-}
-
-fn shape(axes: Option<&Value>) -> String {
-    let Some(axes) = axes.and_then(Value::as_array) else { return "new".into() };
-    axes.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
 }
 
 #[cfg(test)]

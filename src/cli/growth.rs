@@ -1,26 +1,42 @@
-//! `perennial growth`: a learner's growths and the policy's decisions.
+//! `perennial growth`: a learner's growths and the policy's decisions; with `explain`, what a growth would do.
 
-use clap::Args;
+use anyhow::Context;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::Connection;
 use super::client::{Client, learner_path};
+use super::explain::{self, ExplainArguments};
 use super::table::{table, text_at, whole_at};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct GrowthArguments {
     #[command(flatten)]
     connection: Connection,
-    /// The learner.
-    learner: String,
+    /// The learner; one that is called like a command is reached by `perennial growth -- explain`.
+    #[arg(required = true)]
+    learner: Option<String>,
     /// Show the newest decisions of the policy, with their reasons, too.
     #[arg(long)]
     decisions: bool,
+    #[command(subcommand)]
+    pub(super) command: Option<GrowthCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GrowthCommand {
+    /// Explain what a growth would do, without doing it: on any network offline, or on a learner.
+    Explain(Box<ExplainArguments>),
 }
 
 pub async fn run(arguments: GrowthArguments) -> anyhow::Result<()> {
+    if let Some(GrowthCommand::Explain(explain)) = arguments.command {
+        return explain::run(*explain, &arguments.connection).await;
+    }
+    let learner = arguments.learner.context("name a learner")?;
     let client = Client::new(&arguments.connection.server)?;
-    let history = client.get(&learner_path(&arguments.learner, "/growth?limit=1000")).await?;
+    let history = client.get(&learner_path(&learner, "/growth?limit=1000")).await?;
     if arguments.connection.json {
         println!("{history:#}");
         return Ok(());

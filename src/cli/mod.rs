@@ -2,10 +2,13 @@
 
 mod client;
 mod demo;
+mod explain;
 mod grow;
 mod growth;
+mod growth_request;
 mod ingest;
 mod learner;
+mod plan_text;
 mod predict;
 mod records;
 mod serve;
@@ -45,7 +48,7 @@ enum Command {
     Status(status::StatusArguments),
     /// Make a network wider or deeper now, or give it new inputs or classes.
     Grow(grow::GrowArguments),
-    /// Show a learner's growths and the policy's decisions.
+    /// Show a learner's growths and the policy's decisions, or explain what a growth would do.
     Growth(growth::GrowthArguments),
     /// Show a learner's versions, or save the weights of one.
     Versions(versions::VersionsArguments),
@@ -95,3 +98,6 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,3 +7,4 @@ pub mod optimizer;
 pub mod pool;
 pub mod random;
 pub mod tensor_file;
+pub mod vectors;

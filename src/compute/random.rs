@@ -113,6 +113,7 @@ impl Indexed {
 
     /// Number `index`: uniform in [0, 1), 24 bits. The finaliser of MurmurHash3 (Appleby 2011) over the key and a Weyl
     /// sequence: good enough for shares and cheap enough for every weight of a network.
+    #[inline(always)]
     pub fn uniform(&self, index: u32) -> f32 {
         const STEP: f32 = 1.0 / (1u32 << 24) as f32;
         let mut bits = index.wrapping_mul(0x9e37_79b9).wrapping_add(self.key);

@@ -12,13 +12,13 @@ use crate::network::{Network, NetworkError, Node, NodeId, ParameterId, Parameter
 
 use super::fill;
 use super::influence::{self, Consumer};
-use super::mapping::{ParameterMaps, damaged};
+use super::mapping::{AxisMaps, ParameterMaps, damaged};
 use super::moments;
 use super::plan::Plan;
-use super::regrow::{fill_new, lend, regrow};
+use super::regrow::{Change, fill_new, lend, regrow};
 use super::request::Split;
 use super::shares::Sharing;
-use super::step::Step;
+use super::step::{Fill, Step};
 
 /// Weights with the training state that belongs to them.
 #[derive(Debug, Clone)]
@@ -89,66 +89,87 @@ fn check(plan: &Plan, teacher: &Network) -> Result<(), GrowthError> {
 /// One step from a teacher to its student.
 struct Growing<'a> {
     step: &'a Step,
-    teacher: &'a Network,
     seed: u64,
-    /// Where the indices of every parameter that is not new come from.
-    maps: BTreeMap<ParameterId, ParameterMaps>,
+    /// Every parameter of the student, in order of nodes.
+    targets: Vec<Target<'a>>,
+}
+
+/// A parameter of the student and where it comes from.
+struct Target<'a> {
+    id: ParameterId,
+    node: &'a Node,
+    spec: &'a ParameterSpec,
+    origin: Origin<'a>,
+}
+
+enum Origin<'a> {
+    /// It is new.
+    New(&'a Fill),
+    /// It is an old one, whose indices these maps lead to.
+    Old { spec: &'a ParameterSpec, maps: ParameterMaps },
 }
 
 impl<'a> Growing<'a> {
     fn new(step: &'a Step, teacher: &'a Network, seed: u64) -> Result<Self, GrowthError> {
-        let mut maps = BTreeMap::new();
+        let (mut targets, mut axes) = (Vec::new(), AxisMaps::new(step));
         for (node, specs) in step.student.owners() {
             for spec in specs {
                 let id = node.parameter(spec.name);
-                if step.fills.contains_key(&id) {
-                    continue;
-                }
-                let (old_node, old_spec) = old_parameter(teacher, node, spec)?;
-                let map = ParameterMaps::new(step, &node.id, &old_node.inputs, old_spec)?;
-                if map.dims(&old_spec.dims) != spec.dims {
-                    return Err(GrowthError::Mismatch(format!("{id} would not have the shape that the student needs")));
-                }
-                maps.insert(id, map);
+                let origin = match step.fills.get(&id) {
+                    Some(fill) => Origin::New(fill),
+                    None => {
+                        let (old_node, old_spec) = old_parameter(teacher, node, spec)?;
+                        let maps = ParameterMaps::new(&mut axes, &node.id, &old_node.inputs, old_spec)?;
+                        if maps.dims(&old_spec.dims) != spec.dims {
+                            let reason = format!("{id} would not have the shape that the student needs");
+                            return Err(GrowthError::Mismatch(reason));
+                        }
+                        Origin::Old { spec: old_spec, maps }
+                    }
+                };
+                targets.push(Target { id, node, spec, origin });
             }
         }
-        Ok(Self { step, teacher, seed, maps })
+        Ok(Self { step, seed, targets })
     }
 
     fn parameters(&self, old: &Parameters) -> Result<Parameters, GrowthError> {
         let device = old.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
         let mut parameters = Parameters::new();
-        for (node, specs) in self.step.student.owners() {
-            for spec in specs {
-                let id = node.parameter(spec.name);
-                let value = match self.step.fills.get(&id) {
-                    Some(fill) => {
-                        let numbers = fill::new_parameter(fill, &id, spec, self.seed)?;
-                        Tensor::from_vec(numbers, spec.dims.as_slice(), &device)?
-                    }
-                    None => self.parameter(node, spec, known(old, &id)?)?,
-                };
-                parameters.insert(id, value);
-            }
+        for Target { id, spec, origin, .. } in &self.targets {
+            let value = match origin {
+                Origin::New(fill) => {
+                    let numbers = fill::new_parameter(fill, id, spec, self.seed)?;
+                    Tensor::from_vec(numbers, spec.dims.as_slice(), &device)?
+                }
+                Origin::Old { spec: old_spec, maps } => self.parameter((id, spec), known(old, id)?, old_spec, maps)?,
+            };
+            parameters.insert(id.clone(), value);
         }
         Ok(parameters)
     }
 
-    fn parameter(&self, node: &Node, spec: &ParameterSpec, old: &Tensor) -> Result<Tensor, GrowthError> {
-        let id = node.parameter(spec.name);
-        let (_, old_spec) = old_parameter(self.teacher, node, spec)?;
+    fn parameter(
+        &self,
+        (id, spec): (&ParameterId, &ParameterSpec),
+        old: &Tensor,
+        old_spec: &ParameterSpec,
+        maps: &ParameterMaps,
+    ) -> Result<Tensor, GrowthError> {
         if old.dims() != old_spec.dims {
             return Err(GrowthError::Mismatch(format!("{id} has another shape")));
         }
-        let maps = &self.maps[&id];
         if maps.is_empty() {
             return Ok(old.clone());
         }
         let mut numbers = lend(old, |old| {
-            let sharing = |input| Sharing::new(self.step.split, input, self.seed, id.as_str(), old);
-            regrow(old, &old_spec.dims, maps, maps.input.as_ref().and_then(sharing).as_ref())
+            let sharing = maps.input.as_ref().and_then(|input| {
+                let inner = spec.dims[input.axis + 1..].iter().product();
+                Sharing::new(self.step.split, input.places(inner), (self.seed, id.as_str()), old)
+            });
+            regrow(old, &old_spec.dims, maps, sharing.as_ref().map(Change::Share).as_ref())
         })?;
-        let mut fresh = fill::Fresh::new(self.step.new_rows, &id, spec, (self.seed, old_spec.elements()));
+        let mut fresh = fill::Fresh::new(self.step.new_rows, id, spec, (self.seed, old_spec.elements()));
         if let (Some(input), Split::RandomPad) = (&maps.input, self.step.split) {
             fill_new(&mut numbers, &spec.dims, input, || fresh.draw());
         }
@@ -169,50 +190,54 @@ impl<'a> Growing<'a> {
         if old.optimizer.moments.is_empty() {
             return Ok(state);
         }
-        let shares = influence::shares(self.step, |owner| self.consumers(owner, &old.parameters, grown))?;
-        for (node, specs) in self.step.student.owners() {
-            for spec in specs.iter().filter(|spec| spec.kind == ParameterKind::Trained) {
-                let id = node.parameter(spec.name);
-                let moments = match (self.maps.get(&id), old.optimizer.moments.get(id.as_str())) {
-                    (None, _) => {
-                        let axis = spec.channel_axes();
-                        optimizer.moments(&grown[&id], axis.out, axis.input, step)?
-                    }
-                    (Some(maps), Some(known)) => moments::grown(known, maps, shares.get(&node.id), step)?,
-                    (Some(_), None) => continue,
-                };
-                state.moments.insert(id.as_str().to_owned(), moments);
+        let shares =
+            influence::shares(self.step, |owner, found| self.consumers(owner, (&old.parameters, grown), found))?;
+        for Target { id, node, spec, origin } in &self.targets {
+            if spec.kind != ParameterKind::Trained {
+                continue;
             }
+            let moments = match (origin, old.optimizer.moments.get(id.as_str())) {
+                (Origin::New(_), _) => {
+                    let axis = spec.channel_axes();
+                    optimizer.moments(&grown[id], axis.out, axis.input, step)?
+                }
+                (Origin::Old { maps, .. }, Some(known)) => moments::grown(known, maps, shares.get(&node.id), step)?,
+                (Origin::Old { .. }, None) => continue,
+            };
+            state.moments.insert(id.as_str().to_owned(), moments);
         }
         Ok(state)
     }
 
-    /// The parameters of a node whose columns were shared among copies, before and after.
-    fn consumers(&self, owner: &NodeId, old: &Parameters, grown: &Parameters) -> Result<Vec<Consumer>, GrowthError> {
-        let mut consumers = Vec::new();
-        let Some(node) = self.step.student.node(owner) else {
-            return Ok(consumers);
-        };
-        for spec in self.step.student.node_parameters(owner).iter().filter(|spec| spec.kind == ParameterKind::Trained) {
-            let id = node.parameter(spec.name);
-            let (Some(input), Some(maps)) = (spec.consumes(), self.maps.get(&id)) else {
+    /// Shows every parameter of a node whose columns were shared among copies, before and after.
+    fn consumers(
+        &self,
+        owner: &NodeId,
+        (old, grown): (&Parameters, &Parameters),
+        found: &mut dyn FnMut(&Consumer),
+    ) -> Result<(), GrowthError> {
+        let start = self.targets.partition_point(|target| self.position(&target.node.id) < self.position(owner));
+        for Target { id, spec, origin, .. } in
+            self.targets[start..].iter().take_while(|target| target.node.id == *owner)
+        {
+            let (Some(input), Origin::Old { maps, .. }) = (spec.consumes(), origin) else {
                 continue;
             };
-            if maps.input.as_ref().is_none_or(|map| map.families.is_empty()) {
+            if spec.kind != ParameterKind::Trained || maps.input.as_ref().is_none_or(|map| map.families.is_empty()) {
                 continue;
             }
-            let (_, old_spec) = old_parameter(self.teacher, node, spec)?;
-            consumers.push(Consumer {
-                input,
-                groups: spec.axes.iter().map(|role| role.groups()).max().unwrap_or(1),
-                rows: spec.channel_axes().out,
-                dims: spec.dims.clone(),
-                gathered: lend(known(old, &id)?, |old| regrow(old, &old_spec.dims, maps, None))?,
-                split: lend(known(grown, &id)?, <[f32]>::to_vec)?,
-                maps: maps.clone(),
-            });
+            let groups = spec.axes.iter().map(|role| role.groups()).max().unwrap_or(1);
+            let (rows, dims) = (spec.channel_axes().out, spec.dims.as_slice());
+            let (old, grown) = (known(old, id)?, known(grown, id)?);
+            lend(old, |whole| {
+                lend(grown, |split| found(&Consumer { input, groups, rows, dims, whole, split, maps }))
+            })??;
         }
-        Ok(consumers)
+        Ok(())
+    }
+
+    fn position(&self, node: &NodeId) -> Option<usize> {
+        self.step.student.position(node)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::network::{Mode, Network, ParameterId, Parameters, execute};
 
 use super::apply::{GrowthError, State};
 use super::certificate::Probe;
-use super::mapping::{AxisMap, ParameterMaps};
+use super::mapping::{AxisMap, AxisMaps, ParameterMaps};
 use super::plan::Plan;
 use super::regrow::lend;
 use super::step::Step;
@@ -66,8 +66,8 @@ pub fn drift(
     for (id, maps) in &maps {
         let old = folded(&student.parameters, id, maps)?;
         let new = folded(&trained, id, maps)?;
-        let out = maps.out.as_ref().map_or(&[][..], |out| &out.families);
-        distances.extend(out.iter().map(|family| distance(&old, &new, family)));
+        let sets = maps.out.iter().flat_map(|out| out.sets());
+        distances.extend(sets.map(|copies| distance(&old, &new, &copies)));
     }
     let mean = distances.iter().sum::<f64>() / distances.len() as f64;
     let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
@@ -76,10 +76,10 @@ pub fn drift(
 
 /// The weights that come into copied units.
 fn copied(step: &Step, before: &Network) -> Result<BTreeMap<ParameterId, ParameterMaps>, GrowthError> {
-    let mut maps = BTreeMap::new();
+    let (mut maps, mut axes) = (BTreeMap::new(), AxisMaps::new(step));
     for (node, specs) in before.owners() {
         for spec in specs.iter().filter(|spec| spec.consumes().is_some()) {
-            let map = ParameterMaps::new(step, &node.id, &node.inputs, spec)?;
+            let map = ParameterMaps::new(&mut axes, &node.id, &node.inputs, spec)?;
             if map.out.as_ref().is_some_and(|out| !out.families.is_empty()) {
                 maps.insert(node.parameter(spec.name), map);
             }
@@ -137,7 +137,7 @@ fn folded(parameters: &Parameters, id: &ParameterId, maps: &ParameterMaps) -> Re
         let columns: usize = dims.iter().product::<usize>() / dims[out.axis];
         let mut rows = vec![vec![0.0; columns]; dims[out.axis]];
         let mut filled = vec![0usize; dims[out.axis]];
-        let firsts = maps.input.as_ref().map(firsts);
+        let firsts = maps.input.as_ref().map(|input| firsts(input));
         for (index, &number) in numbers.iter().enumerate() {
             let row = place(index, out.axis);
             let column = filled[row];
@@ -165,8 +165,8 @@ fn stride(dims: &[usize], out: usize, input: usize) -> usize {
 /// For every index the first that copies the same.
 fn firsts(map: &AxisMap) -> Vec<usize> {
     let mut firsts: Vec<usize> = (0..map.sources.len()).collect();
-    for family in &map.families {
-        family.iter().for_each(|&index| firsts[index] = family[0]);
+    for copies in map.sets() {
+        copies.iter().for_each(|&index| firsts[index] = copies[0]);
     }
     firsts
 }

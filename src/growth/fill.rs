@@ -33,17 +33,20 @@ fn identity(spec: &ParameterSpec) -> Vec<f32> {
     let (Some(out), Some(input)) = (axes.out, axes.input) else {
         return numbers;
     };
-    for channel in 0..spec.dims[out].min(spec.dims[input]) {
-        let mut places = vec![0];
-        for (role, &size) in spec.axes.iter().zip(&spec.dims) {
-            let indices = match role {
-                AxisRole::Out | AxisRole::In { .. } | AxisRole::InGroup { .. } => channel..channel + 1,
-                AxisRole::Neither => size / 2..size / 2 + 1,
-                AxisRole::Piece => 0..size,
-            };
-            places = places.iter().flat_map(|place| indices.clone().map(move |index| place * size + index)).collect();
-        }
-        places.iter().for_each(|&place| numbers[place] = 1.0);
+    // Where the ones of the first channel stand; those of the next are one step along both axes behind them.
+    let mut places = vec![0];
+    for (role, &size) in spec.axes.iter().zip(&spec.dims) {
+        let indices = match role {
+            AxisRole::Out | AxisRole::In { .. } | AxisRole::InGroup { .. } => 0..1,
+            AxisRole::Neither => size / 2..size / 2 + 1,
+            AxisRole::Piece => 0..size,
+        };
+        places = places.iter().flat_map(|place| indices.clone().map(move |index| place * size + index)).collect();
+    }
+    let behind = |axis: usize| spec.dims[axis + 1..].iter().product::<usize>();
+    let channel = behind(out) + behind(input);
+    for step in (0..spec.dims[out].min(spec.dims[input])).map(|index| index * channel) {
+        places.iter().for_each(|place| numbers[place + step] = 1.0);
     }
     numbers
 }

@@ -7,35 +7,39 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
+use crate::compute::vectors::{Loop, widest};
 use crate::network::{ChannelRelation, Node, NodeId, Shape};
 
 use super::apply::GrowthError;
-use super::mapping::{AxisMap, ParameterMaps};
+use super::mapping::{AxisMap, GrownAxis, ParameterMaps};
 use super::moments::Shares;
+use super::regrow::{TASK, regrow};
 use super::step::Step;
 
-/// A parameter that consumes grown channels, on its new axes.
-pub(super) struct Consumer {
+/// A parameter that consumes grown channels.
+pub(super) struct Consumer<'a> {
     /// Which of its node's inputs.
     pub input: usize,
     /// Into how many groups its rows and that input's channels fall; 1 where every row consumes every channel.
     pub groups: usize,
     /// The axis of its rows.
     pub rows: Option<usize>,
-    /// Its sizes.
-    pub dims: Vec<usize>,
-    /// The weights before they were split.
-    pub gathered: Vec<f32>,
-    /// The weights after.
-    pub split: Vec<f32>,
-    pub maps: ParameterMaps,
+    /// Its sizes after the growth.
+    pub dims: &'a [usize],
+    /// The weights before it.
+    pub whole: &'a [f32],
+    /// The weights after it.
+    pub split: &'a [f32],
+    pub maps: &'a ParameterMaps,
 }
 
 /// The shares of every tensor of the student that grows, by the node that makes it; those of a node whose parameters
-/// others share are of all their uses. `consumers` gives those of a node by its id.
+/// others share are of all their uses. `consumers` shows those of a node, which it is given by its id.
 pub(super) fn shares(
     step: &Step,
-    consumers: impl Fn(&NodeId) -> Result<Vec<Consumer>, GrowthError>,
+    consumers: impl Fn(&NodeId, &mut dyn FnMut(&Consumer<'_>)) -> Result<(), GrowthError>,
 ) -> Result<BTreeMap<NodeId, Shares>, GrowthError> {
     let student = &step.student;
     let mut evidence: BTreeMap<NodeId, Evidence> = BTreeMap::new();
@@ -55,11 +59,11 @@ pub(super) fn shares(
             let all = uses.get(node.owner());
             shares.insert(node.owner().clone(), found(&map, all));
         }
-        for consumer in consumers(node.owner())? {
+        consumers(node.owner(), &mut |consumer| {
             if let Some(place) = place(step, node, consumer.input, &mut evidence) {
-                place.consume(&consumer, own.as_ref());
+                place.consume(consumer, own.as_ref());
             }
-        }
+        })?;
         if let Some(arrived) = arrived {
             pass_on(step, node, &arrived, &mut evidence);
         }
@@ -89,59 +93,131 @@ impl Evidence {
         self.weight[channel] += other.weight[other_channel];
     }
 
+    fn clear(&mut self) {
+        [&mut self.first, &mut self.second, &mut self.weight].into_iter().for_each(|sums| sums.fill(0.0));
+    }
+
     /// Adds the weights of one parameter. Where its rows are copied too, what reaches a column is the sum over the copies
     /// of a row, each with the share that it has itself.
-    fn consume(&mut self, consumer: &Consumer, own: Option<&Shares>) {
+    fn consume(&mut self, consumer: &Consumer<'_>, own: Option<&Shares>) {
         let Some(input) = &consumer.maps.input else {
             return;
         };
-        let mut dims = consumer.dims.clone();
-        let (shared, whole): (Vec<f64>, Vec<f64>) = match &consumer.maps.out {
-            None => (wide(&consumer.split), wide(&consumer.gathered)),
+        let mut dims = consumer.dims.to_vec();
+        consumer.maps.iter().for_each(|map| dims[map.axis] = map.old);
+        let columns = ParameterMaps { out: None, input: Some(input.clone()) };
+        let whole = regrow(consumer.whole, &dims, &columns, None);
+        if whole.is_empty() {
+            return;
+        }
+        let lines = Lines::new(consumer, input, own);
+        let task = (TASK / lines.line).max(1);
+        // However many threads there are, the partial sums are the same and are added in the same order.
+        let tasks = whole.par_chunks(task * lines.line).enumerate();
+        let partial = |(index, whole)| widest(Sums { lines: &lines, split: consumer.split, whole, at: index * task });
+        let partials: Vec<Evidence> = tasks.map(partial).collect();
+        for partial in &partials {
+            (0..partial.weight.len().min(self.weight.len())).for_each(|channel| self.add(channel, partial, channel));
+        }
+    }
+}
+
+/// The geometry of a consumer's numbers: lines, each of one row.
+struct Lines {
+    /// How many numbers a line has.
+    line: usize,
+    /// How many rows there were, and are.
+    old_rows: usize,
+    rows: usize,
+    /// Every row after the growth behind the one that it copies, with its share of that one's gradient; in order of both.
+    copies: Vec<(usize, usize, f64)>,
+    /// Where the copies of every old row begin.
+    starts: Vec<usize>,
+    /// Into how many groups rows and channels fall, how many channels each has, and how many numbers a channel of a row.
+    groups: usize,
+    channels: usize,
+    inner: usize,
+}
+
+impl Lines {
+    fn new(consumer: &Consumer<'_>, input: &GrownAxis, own: Option<&Shares>) -> Self {
+        let behind = |axis: usize| consumer.dims[axis + 1..].iter().product::<usize>();
+        let all = || consumer.dims.iter().product::<usize>();
+        let (rows, line) = consumer.rows.map_or_else(|| (1, all()), |axis| (consumer.dims[axis], behind(axis)));
+        let share = |row: usize| own.and_then(|own| own.first.get(row)).copied().unwrap_or(1.0);
+        let (old_rows, mut copies): (usize, Vec<_>) = match &consumer.maps.out {
+            None => (rows, (0..rows).map(|row| (row, row, 1.0)).collect()),
             Some(out) => {
-                dims[out.axis] = out.old;
-                let own = own.map(|shares| shares.first.as_slice());
-                merged(consumer, out, own.unwrap_or(&[]))
+                let copy = |(row, source): (usize, &Option<usize>)| source.map(|source| (source, row, share(row)));
+                (out.old, out.sources.iter().enumerate().filter_map(copy).collect())
             }
         };
-        let along = |axis: usize| (dims[axis], dims[axis + 1..].iter().product::<usize>());
-        let (length, inner) = along(input.axis);
-        let (rows, row) = consumer.rows.map_or((1, usize::MAX), along);
-        for (index, (shared, whole)) in shared.iter().zip(&whole).enumerate() {
-            let group = index / row % rows * consumer.groups / rows;
-            let channel = group * length + index / inner % length;
-            self.first[channel] += shared * whole;
-            self.second[channel] += shared * shared;
-            self.weight[channel] += whole * whole;
-        }
+        copies.sort_by_key(|&(source, row, _)| (source, row));
+        let starts = (0..=old_rows).map(|row| copies.partition_point(|copy| copy.0 < row)).collect();
+        let channels = consumer.dims[input.axis];
+        // Lines are of old rows: those may lie behind the columns (Embedding).
+        let inner = match consumer.rows {
+            Some(axis) if axis > input.axis => behind(input.axis) / rows * old_rows,
+            _ => behind(input.axis),
+        };
+        Self { line, old_rows, rows, copies, starts, groups: consumer.groups, channels, inner }
+    }
+
+    /// The group of an old line, and which channel of it the number `within` the line belongs to.
+    fn channel(&self, line: usize, within: usize) -> usize {
+        let group = line % self.old_rows * self.groups / self.old_rows;
+        group * self.channels + (line * self.line + within) / self.inner % self.channels
+    }
+
+    /// Whether all numbers of two lines that follow each other belong to the same channels.
+    fn alike(&self, one: usize, other: usize) -> bool {
+        let covers = self.line.is_multiple_of(self.channels * self.inner);
+        covers && self.channel(one, 0) == self.channel(other, 0)
     }
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().copied().map(f64::from).collect()
+/// The evidence of some old lines, from the line `at` on.
+struct Sums<'a> {
+    lines: &'a Lines,
+    split: &'a [f32],
+    /// Their weights before they were split.
+    whole: &'a [f32],
+    at: usize,
 }
 
-/// The split weights summed over the copies of every row, each times its share, and the whole ones of the old rows.
-fn merged(consumer: &Consumer, out: &AxisMap, own: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let outer: usize = consumer.dims[..out.axis].iter().product();
-    let inner: usize = consumer.dims[out.axis + 1..].iter().product();
-    let mut shared = vec![0.0; outer * out.old * inner];
-    let mut whole = shared.clone();
-    for run in 0..outer {
-        for (row, source) in out.sources.iter().enumerate() {
-            let Some(source) = source else {
-                continue;
-            };
-            let from = (run * out.sources.len() + row) * inner;
-            let to = (run * out.old + source) * inner;
-            let share = own.get(row).copied().unwrap_or(1.0);
-            for within in 0..inner {
-                shared[to + within] += share * f64::from(consumer.split[from + within]);
-                whole[to + within] = f64::from(consumer.gathered[from + within]);
+impl Loop for Sums<'_> {
+    type Output = Evidence;
+
+    #[inline(always)]
+    fn run(self) -> Evidence {
+        let lines = self.lines;
+        let mut evidence = Evidence::new(lines.groups * lines.channels);
+        let mut shared = vec![0.0; lines.line];
+        // Sums over lines that are alike, for every number of a line.
+        let mut sums = Evidence::new(lines.line);
+        let count = self.whole.len() / lines.line;
+        for (index, whole) in self.whole.chunks_exact(lines.line).enumerate() {
+            let at = self.at + index;
+            let (run, row) = (at / lines.old_rows, at % lines.old_rows);
+            shared.fill(0.0);
+            for &(_, copy, share) in &lines.copies[lines.starts[row]..lines.starts[row + 1]] {
+                let split = &self.split[(run * lines.rows + copy) * lines.line..][..lines.line];
+                shared.iter_mut().zip(split).for_each(|(sum, &part)| *sum += share * f64::from(part));
+            }
+            let places = sums.first.iter_mut().zip(&mut sums.second).zip(&mut sums.weight);
+            for (((first, second), weight), (&shared, &whole)) in places.zip(shared.iter().zip(whole)) {
+                let whole = f64::from(whole);
+                *first += shared * whole;
+                *second += shared * shared;
+                *weight += whole * whole;
+            }
+            if index + 1 == count || !lines.alike(at, at + 1) {
+                (0..lines.line).for_each(|within| evidence.add(lines.channel(at, within), &sums, within));
+                sums.clear();
             }
         }
+        evidence
     }
-    (shared, whole)
 }
 
 fn found(map: &AxisMap, evidence: Option<&Evidence>) -> Shares {

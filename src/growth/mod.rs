@@ -1,7 +1,8 @@
 //! Growth: function-preserving changes of a network (Net2Net, Chen, Goodfellow, Shlens 2015).
 //!
 //! [`plan()`] says what a request would do, or refuses with a reason; [`apply()`] does it to weights and training state;
-//! [`certify`] measures that the function stayed. All three are pure functions of their arguments.
+//! [`certify`] measures that the function stayed. All three are pure functions of their arguments. A [`Plan`] is a value:
+//! stored, shown, and compared by [`PlanDiff`].
 
 pub mod apply;
 pub mod certificate;
@@ -18,6 +19,7 @@ mod moments;
 mod nonnegative;
 mod pieces;
 pub mod plan;
+pub mod plan_diff;
 pub mod refusal;
 mod regrow;
 pub mod request;
@@ -32,10 +34,11 @@ pub use apply::{GrowthError, State, apply, apply_weights};
 pub use certificate::{Certificate, Probe, certify};
 pub use drift::{Drift, drift};
 pub use measure::measure;
-pub use plan::{GrowthOp, Plan, Preserves, TouchedNode, plan};
+pub use plan::{GrowthOp, NodeChange, Plan, Preserves, TouchedNode, plan};
+pub use plan_diff::{Changed, NodeDiff, PlanDiff, StepDiff, StepPart};
 pub use refusal::Refusal;
 pub use request::{Deeper, DeeperKind, Extent, GrowthRequest, NewNorm, Nodes, Split, Wider};
-pub use step::{Added, ChannelRange, Fill, NewRows, Statistic, Step, UnitGrowth};
+pub use step::{Added, ChannelRange, ChannelSet, Fill, NewRows, Statistic, Step, UnitGrowth};
 
 #[cfg(test)]
 mod tests;

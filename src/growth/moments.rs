@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use crate::compute::optimizer::{AxisBirths, Moments};
 
 use super::mapping::ParameterMaps;
-use super::regrow::{lend, regrow, scale};
+use super::regrow::{Change, lend, regrow};
 
 /// By what the moments of a producer's new rows are scaled: the share of its source's gradient that each new row gets.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +34,8 @@ pub(super) fn grown(
             return Ok(None);
         };
         let dims = maps.dims(tensor.dims());
-        let mut numbers = lend(tensor, |numbers| regrow(numbers, tensor.dims(), maps, None))?;
-        if let (Some(out), Some(factors)) = (&maps.out, factors) {
-            scale(&mut numbers, &dims, out.axis, factors);
-        }
+        let change = maps.out.as_ref().zip(factors).map(|(out, factors)| Change::Scale { axis: out.axis, factors });
+        let numbers = lend(tensor, |numbers| regrow(numbers, tensor.dims(), maps, change.as_ref()))?;
         Tensor::from_vec(numbers, dims, tensor.device()).map(Some)
     };
     Ok(Moments {
@@ -58,14 +56,14 @@ fn grown_births(births: &AxisBirths, maps: &ParameterMaps, now: u64) -> AxisBirt
 
 #[cfg(test)]
 mod tests {
-    use super::super::mapping::AxisMap;
+    use super::super::mapping::{AxisMap, GrownAxis};
     use super::*;
 
     #[test]
     fn births_follow_their_axis_and_new_indices_are_born_now() {
         let sources = vec![Some(0), Some(1), Some(1), None];
-        let map = AxisMap { axis: 1, old: 2, sources, families: Vec::new() };
-        let maps = ParameterMaps { out: None, input: Some(map) };
+        let map = AxisMap { old: 2, sources, families: Vec::new() };
+        let maps = ParameterMaps { out: None, input: Some(GrownAxis::by_hand(1, map)) };
         let births = |axis, steps: &[u64]| AxisBirths { axis, steps: steps.to_vec() };
         assert_eq!(grown_births(&births(1, &[3, 5]), &maps, 9), births(1, &[3, 5, 5, 9]));
         assert_eq!(grown_births(&births(0, &[3, 5]), &maps, 9), births(0, &[3, 5]));

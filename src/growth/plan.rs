@@ -2,13 +2,15 @@
 //!
 //! The same network, request and seed give the same plan, and the same plan gives the same student to the bit.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Network, NodeId, ParameterKind, Shape};
+use crate::network::{Network, Node, NodeId, Op, ParameterKind, Shape};
 
 use super::refusal::Refusal;
 use super::request::GrowthRequest;
-use super::step::Step;
+use super::step::{ChannelSet, Step};
 use super::stored_plan::StoredPlan;
 use super::{classes, deeper, inputs, wider};
 
@@ -53,6 +55,61 @@ pub enum Preserves {
     Nothing,
 }
 
+impl fmt::Display for Preserves {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bits => formatter.write_str("every old logit, to the bit"),
+            Self::Function => formatter.write_str("every logit but for rounding, in training too (dropout aside)"),
+            Self::Evaluation => formatter.write_str("every logit but for rounding, in evaluation only"),
+            Self::Approximately { tolerance } => {
+                write!(formatter, "every logit but for the noise that was asked for, up to {tolerance} relative")
+            }
+            Self::Nothing => formatter.write_str("nothing: a baseline to compare with"),
+        }
+    }
+}
+
+/// How a node comes to be touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeChange {
+    /// The teacher does not have it.
+    New,
+    /// It makes more channels of its own; it may take more as well.
+    Wider,
+    /// It hands on more channels than before, as an activation, a norm or a sum does.
+    Carried,
+    /// It takes more channels and makes as many as before: its weights have new columns.
+    Columns,
+    /// Only its work grows.
+    Work,
+}
+
+impl NodeChange {
+    /// What the figures of a node of this op say.
+    pub(super) fn of(op: &dyn Op, shape: (Option<&Shape>, &Shape), parameters: (u64, u64)) -> Self {
+        match shape {
+            (None, _) => Self::New,
+            (Some(before), after) if before != after && op.produces_channels() => Self::Wider,
+            (Some(before), after) if before != after => Self::Carried,
+            _ if parameters.0 != parameters.1 => Self::Columns,
+            _ => Self::Work,
+        }
+    }
+}
+
+impl fmt::Display for NodeChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::New => "new",
+            Self::Wider => "wider",
+            Self::Carried => "carried",
+            Self::Columns => "columns",
+            Self::Work => "more work",
+        })
+    }
+}
+
 /// What happens to one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TouchedNode {
@@ -60,11 +117,13 @@ pub struct TouchedNode {
     pub node: NodeId,
     /// Its op.
     pub op: String,
+    /// How it comes to be touched.
+    pub change: NodeChange,
     /// The output's shape in the teacher; absent for a new node.
     pub shape_before: Option<Shape>,
     /// The output's shape in the student.
     pub shape_after: Shape,
-    /// Trained parameters in the teacher (0 for a new node) and in the student; 0 where another node's are shared.
+    /// Trained parameters in the teacher; 0 for a new node and where another node's are shared.
     pub parameters_before: u64,
     /// Trained parameters in the student.
     pub parameters_after: u64,
@@ -98,6 +157,10 @@ pub struct Plan {
     pub flops_before: u64,
     /// Floating-point operations of one row through the student, forward.
     pub flops_after: u64,
+    /// Layers with weights of the teacher.
+    pub layers_before: usize,
+    /// Layers with weights of the student.
+    pub layers_after: usize,
     /// What is done, in order, each step on the student of the one before: one, or two where a new layer is also widened.
     pub steps: Vec<Step>,
 }
@@ -109,6 +172,11 @@ impl Plan {
     /// A plan without steps, which [`plan`] never makes and reading a stored one refuses.
     pub fn student(&self) -> &Network {
         &self.steps.last().expect("a plan has a step: none is made or read without").student
+    }
+
+    /// The sets of channels that grow, in the order of the steps.
+    pub fn sets(&self) -> Vec<ChannelSet> {
+        self.steps.iter().flat_map(Step::sets).collect()
     }
 }
 
@@ -139,28 +207,37 @@ pub fn plan(network: &Network, request: &GrowthRequest, seed: u64) -> Result<Pla
         parameters_after: student.parameter_count(),
         flops_before: network.flops_per_row(),
         flops_after: student.flops_per_row(),
+        layers_before: network.layer_count(),
+        layers_after: student.layer_count(),
         steps: design.steps,
     })
 }
 
 fn touched(teacher: &Network, student: &Network) -> Vec<TouchedNode> {
-    let shape = |network: &Network, id: &NodeId| network.shape(id).cloned();
-    let node = |id: &NodeId| TouchedNode {
-        node: id.clone(),
-        op: student.node(id).map(|node| node.op.kind().to_owned()).unwrap_or_default(),
-        shape_before: shape(teacher, id),
-        shape_after: shape(student, id).expect("the node is one of the student's own"),
-        parameters_before: trained(teacher, id),
-        parameters_after: trained(student, id),
-        flops_before: flops(teacher, id),
-        flops_after: flops(student, id),
-    };
-    let changed = |touched: &TouchedNode| {
-        touched.shape_before.as_ref() != Some(&touched.shape_after)
-            || touched.parameters_before != touched.parameters_after
-            || touched.flops_before != touched.flops_after
-    };
-    student.nodes().iter().map(|at| node(&at.id)).filter(changed).collect()
+    student.nodes().iter().filter_map(|at| touch(teacher, student, at)).collect()
+}
+
+/// What happens to a node of the student; `None` if nothing does.
+fn touch(teacher: &Network, student: &Network, at: &Node) -> Option<TouchedNode> {
+    let shape_before = teacher.shape(&at.id).cloned();
+    let shape_after = student.shape(&at.id).expect("the node is one of the student's own").clone();
+    let parameters = (trained(teacher, &at.id), trained(student, &at.id));
+    let flops = (flops(teacher, &at.id), flops(student, &at.id));
+    if shape_before.as_ref() == Some(&shape_after) && parameters.0 == parameters.1 && flops.0 == flops.1 {
+        return None;
+    }
+    let change = NodeChange::of(at.op.as_ref(), (shape_before.as_ref(), &shape_after), parameters);
+    Some(TouchedNode {
+        node: at.id.clone(),
+        op: at.op.kind().to_owned(),
+        change,
+        shape_before,
+        shape_after,
+        parameters_before: parameters.0,
+        parameters_after: parameters.1,
+        flops_before: flops.0,
+        flops_after: flops.1,
+    })
 }
 
 fn trained(network: &Network, id: &NodeId) -> u64 {

@@ -1,17 +1,28 @@
 //! From the numbers of an old parameter to those of the grown one: gathered along both axes and, where copies share, split,
-//! in one pass over the new numbers.
+//! or, where they are moments, scaled.
 //!
-//! Row-major numbers on the CPU, whatever the device, so that a growth gives the same bits everywhere; in parallel over
-//! rows, of which none depends on another. Used by `apply` for weights, statistics and moments alike.
+//! Row-major numbers on the CPU, whatever the device, so that a growth gives the same bits everywhere. Every number is
+//! written once, in order, a stripe of rows at a time, and changed while it is still in the cache: in parallel over rows,
+//! of which none depends on another. Used by `apply` for weights, statistics and moments alike.
 
 use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
 
-use super::mapping::{AxisMap, ParameterMaps, Run};
+use super::mapping::{GrownAxis, ParameterMaps, Run};
 use super::shares::Sharing;
 
 /// How many numbers one task takes at least: less is not worth a thread's attention.
-const TASK: usize = 1 << 15;
+pub(super) const TASK: usize = 1 << 15;
+/// How many numbers are gathered before they are changed, for every thread: a quarter of a megabyte stays in its cache.
+const STRIPE: usize = 1 << 16;
+
+/// What happens to gathered numbers.
+pub(super) enum Change<'a> {
+    /// The copies of what is consumed share it.
+    Share(&'a Sharing),
+    /// Every index of an axis is multiplied by its factor.
+    Scale { axis: usize, factors: &'a [f64] },
+}
 
 /// The numbers of a tensor, lent to a function; copied only where they are not on the CPU in order.
 pub(super) fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
@@ -24,37 +35,43 @@ pub(super) fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) ->
     Ok(use_numbers(&tensor.flatten_all()?.to_vec1::<f32>()?))
 }
 
-/// A parameter on its new axes: every index a copy of its source, 0 where there is none, and what copies consume shared
-/// among them if `sharing` says how. `dims` are the old sizes.
-pub(super) fn regrow(old: &[f32], dims: &[usize], maps: &ParameterMaps, sharing: Option<&Sharing>) -> Vec<f32> {
+/// A parameter on its new axes: every index a copy of its source, 0 where there is none, and then changed. `dims` are the
+/// old sizes.
+pub(super) fn regrow(old: &[f32], dims: &[usize], maps: &ParameterMaps, change: Option<&Change>) -> Vec<f32> {
     let new_dims = maps.dims(dims);
-    let mut numbers = vec![0.0; new_dims.iter().product()];
-    if numbers.is_empty() {
+    let size = new_dims.iter().product();
+    let mut numbers = Vec::with_capacity(size);
+    let (first, second) = match (&maps.out, &maps.input) {
+        (Some(out), Some(input)) if input.axis < out.axis => (Some(input), out),
+        (Some(out), Some(input)) => (Some(out), input),
+        (Some(only), None) | (None, Some(only)) => (None, only),
+        (None, None) => return old.to_vec(),
+    };
+    if size == 0 {
         return numbers;
     }
-    let (first, second) = match (&maps.out, &maps.input) {
-        (Some(out), Some(input)) if input.axis < out.axis => (Some(input), Some(out)),
-        (out, input) => (out.as_ref(), input.as_ref()),
-    };
-    let input_is_last = second.is_some_and(|second| maps.input.as_ref().is_some_and(|input| input.axis == second.axis));
+    let changing = change.map(|change| Changing::new(change, &new_dims, maps));
     let gathering = Gathering::new(dims, first, second);
-    let shared = sharing.filter(|_| input_is_last);
-    gathering.run(old, &mut numbers, shared);
-    if let (Some(sharing), Some(input), false) = (sharing, &maps.input, input_is_last) {
-        // The columns lie outside the rows: what one copy and another hold is far apart, and split in a second pass.
-        let length = new_dims[input.axis..].iter().product();
-        let inner = new_dims[input.axis + 1..].iter().product();
-        for (run, numbers) in numbers.chunks_exact_mut(length).enumerate() {
-            sharing.split(numbers, inner, run * length);
+    // What is changed as a whole lies within one stripe.
+    let whole = changing.as_ref().map_or(1, |changing| changing.part.div_ceil(gathering.new_block));
+    let stripe = STRIPE * rayon::current_num_threads();
+    let blocks = (stripe / gathering.new_block).max(1).next_multiple_of(whole);
+    while numbers.len() < size {
+        let start = numbers.len();
+        let at = start / gathering.new_block;
+        (at..(at + blocks).min(size / gathering.new_block))
+            .for_each(|block| gathering.append(old, block, &mut numbers));
+        if let Some(changing) = &changing {
+            changing.run(&mut numbers[start..], start);
         }
     }
     numbers
 }
 
-/// The geometry of a gather along a first and a second axis, either of which may be missing.
+/// The geometry of a gather along a second axis and perhaps a first, outer one.
 struct Gathering<'a> {
-    /// The first axis, and how long it was; every row is of its own source without one.
-    first: Option<&'a AxisMap>,
+    /// The first axis; every block is of its own source without one.
+    first: Option<&'a GrownAxis>,
     /// How many numbers an index of the first axis holds in the old parameter, and in the new.
     old_block: usize,
     new_block: usize,
@@ -65,38 +82,27 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(dims: &[usize], first: Option<&'a AxisMap>, second: Option<&AxisMap>) -> Self {
-        let behind = |axis: usize| dims[axis + 1..].iter().product::<usize>();
-        match second {
-            Some(second) => {
-                let inner = behind(second.axis);
-                let old_line = second.old * inner;
-                let lines = first.map_or(1, |first| dims[first.axis + 1..second.axis].iter().product());
-                let new_block = lines * second.sources.len() * inner;
-                Self { first, old_block: lines * old_line, new_block, runs: second.runs(), inner, old_line }
-            }
-            None => {
-                let block = first.map_or(1, |first| behind(first.axis));
-                let runs = vec![Run { from: Some(0), length: 1 }];
-                Self { first, old_block: block, new_block: block, runs, inner: block, old_line: block }
-            }
-        }
+    fn new(dims: &[usize], first: Option<&'a GrownAxis>, second: &GrownAxis) -> Self {
+        let inner = dims[second.axis + 1..].iter().product::<usize>();
+        let old_line = second.old * inner;
+        let lines: usize = first.map_or(1, |first| dims[first.axis + 1..second.axis].iter().product());
+        let new_block = lines * second.sources.len() * inner;
+        Self { first, old_block: lines * old_line, new_block, runs: second.runs(), inner, old_line }
     }
 
-    fn run(&self, old: &[f32], new: &mut [f32], sharing: Option<&Sharing>) {
-        let blocks = (TASK / self.new_block).max(1);
-        let task = |(index, numbers): (usize, &mut [f32])| {
-            for (offset, block) in numbers.chunks_exact_mut(self.new_block).enumerate() {
-                let at = index * blocks + offset;
-                if let Some(source) = self.source(at) {
-                    self.block(&old[source * self.old_block..][..self.old_block], block, at, sharing);
+    /// Writes one block behind those before it.
+    fn append(&self, old: &[f32], block: usize, numbers: &mut Vec<f32>) {
+        let Some(source) = self.source(block) else {
+            return numbers.resize(numbers.len() + self.new_block, 0.0);
+        };
+        for line in old[source * self.old_block..][..self.old_block].chunks_exact(self.old_line) {
+            for run in &self.runs {
+                let length = run.length * self.inner;
+                match run.from {
+                    Some(from) => numbers.extend_from_slice(&line[from * self.inner..][..length]),
+                    None => numbers.resize(numbers.len() + length, 0.0),
                 }
             }
-        };
-        if new.len() <= 2 * TASK {
-            new.chunks_mut(blocks * self.new_block).enumerate().for_each(task);
-        } else {
-            new.par_chunks_mut(blocks * self.new_block).enumerate().for_each(task);
         }
     }
 
@@ -110,38 +116,50 @@ impl<'a> Gathering<'a> {
             }
         }
     }
-
-    fn block(&self, old: &[f32], new: &mut [f32], at: usize, sharing: Option<&Sharing>) {
-        let new_line = self.new_block / (self.old_block / self.old_line);
-        let lines = old.chunks_exact(self.old_line).zip(new.chunks_exact_mut(new_line));
-        for (number, (old, new)) in lines.enumerate() {
-            let mut rest = &mut *new;
-            for run in &self.runs {
-                let (here, behind) = rest.split_at_mut(run.length * self.inner);
-                if let Some(from) = run.from {
-                    here.copy_from_slice(&old[from * self.inner..][..here.len()]);
-                }
-                rest = behind;
-            }
-            if let Some(sharing) = sharing {
-                sharing.split(new, self.inner, at * self.new_block + number * new_line);
-            }
-        }
-    }
 }
 
-/// Every index of an axis times its factor.
-pub(super) fn scale(numbers: &mut [f32], dims: &[usize], axis: usize, factors: &[f64]) {
-    let inner = dims[axis + 1..].iter().product::<usize>().max(1);
-    for run in numbers.chunks_exact_mut((factors.len() * inner).max(1)) {
-        for (numbers, factor) in run.chunks_exact_mut(inner).zip(factors) {
-            numbers.iter_mut().for_each(|number| *number = (f64::from(*number) * factor) as f32);
+/// A change with the geometry of its axis.
+struct Changing<'a> {
+    change: &'a Change<'a>,
+    /// How many numbers are changed as a whole: a run along the axis of copies, or what has one factor.
+    part: usize,
+}
+
+impl<'a> Changing<'a> {
+    fn new(change: &'a Change<'a>, dims: &[usize], maps: &ParameterMaps) -> Self {
+        let behind = |axis: usize| dims[axis + 1..].iter().product::<usize>();
+        let part = match change {
+            Change::Share(_) => maps.input.as_ref().map_or(1, |input| dims[input.axis] * behind(input.axis)),
+            Change::Scale { axis, .. } => behind(*axis),
+        };
+        Self { change, part }
+    }
+
+    /// Changes numbers that begin at `start` in the parameter.
+    fn run(&self, numbers: &mut [f32], start: usize) {
+        let parts = (TASK / self.part).max(1) * self.part;
+        if numbers.len() < 2 * TASK || rayon::current_num_threads() == 1 {
+            return self.parts(numbers, start);
+        }
+        let tasks = numbers.par_chunks_mut(parts).enumerate();
+        tasks.for_each(|(task, numbers)| self.parts(numbers, start + task * parts));
+    }
+
+    fn parts(&self, numbers: &mut [f32], start: usize) {
+        match self.change {
+            Change::Share(sharing) => sharing.split(numbers, self.part, start),
+            Change::Scale { factors, .. } => {
+                for (part, numbers) in numbers.chunks_mut(self.part).enumerate() {
+                    let factor = factors[(start / self.part + part) % factors.len()];
+                    numbers.iter_mut().for_each(|number| *number = (f64::from(*number) * factor) as f32);
+                }
+            }
         }
     }
 }
 
 /// Replaces the numbers at new indices of an axis, those without a source, by what `draw` gives, in order.
-pub(super) fn fill_new(numbers: &mut [f32], dims: &[usize], map: &AxisMap, mut draw: impl FnMut() -> f32) {
+pub(super) fn fill_new(numbers: &mut [f32], dims: &[usize], map: &GrownAxis, mut draw: impl FnMut() -> f32) {
     let inner = dims[map.axis + 1..].iter().product::<usize>().max(1);
     for run in numbers.chunks_exact_mut((map.sources.len() * inner).max(1)) {
         let indices = run.chunks_exact_mut(inner).zip(&map.sources);
@@ -155,10 +173,16 @@ pub(super) fn fill_new(numbers: &mut [f32], dims: &[usize], map: &AxisMap, mut d
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::mapping::{AxisMap, Stretch};
+    use super::super::request::Split;
     use super::*;
 
-    fn map(axis: usize, old: usize, sources: &[Option<usize>]) -> AxisMap {
-        AxisMap { axis, old, sources: sources.to_vec(), families: Vec::new() }
+    fn map(axis: usize, old: usize, sources: &[Option<usize>]) -> GrownAxis {
+        copied(axis, old, sources, Vec::new())
+    }
+
+    fn copied(axis: usize, old: usize, sources: &[Option<usize>], families: Vec<Stretch>) -> GrownAxis {
+        GrownAxis::by_hand(axis, AxisMap { old, sources: sources.to_vec(), families })
     }
 
     fn axis() -> impl Strategy<Value = (usize, Vec<Option<usize>>)> {
@@ -199,19 +223,52 @@ mod tests {
         }
     }
 
+    fn maps(out: GrownAxis) -> ParameterMaps {
+        ParameterMaps { out: Some(out), input: None }
+    }
+
     #[test]
-    fn large_parameters_are_gathered_in_parallel_to_the_same_numbers() {
+    fn large_parameters_are_gathered_in_stripes_to_the_same_numbers() {
         let sources: Vec<Option<usize>> = (0..600).map(|index| Some(index * 7 % 300)).collect();
-        let maps = ParameterMaps { out: Some(map(0, 300, &sources)), input: None };
         let old: Vec<f32> = (0..300 * 500).map(|number| number as f32).collect();
-        let new = regrow(&old, &[300, 500], &maps, None);
+        let new = regrow(&old, &[300, 500], &maps(map(0, 300, &sources)), None);
         assert!((0..600).all(|row| new[row * 500..][..500] == old[row * 7 % 300 * 500..][..500]));
     }
 
     #[test]
     fn scaling_multiplies_every_index_by_its_own_factor() {
-        let mut numbers = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-        scale(&mut numbers, &[2, 2, 2], 1, &[1.0, 10.0]);
-        assert_eq!(numbers, [1.0, 2.0, 30.0, 40.0, 5.0, 6.0, 70.0, 80.0]);
+        let old = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        let factors = [1.0, 10.0];
+        let same = maps(map(1, 2, &[Some(0), Some(1)]));
+        let new = regrow(&old, &[2, 2, 2], &same, Some(&Change::Scale { axis: 1, factors: &factors }));
+        assert_eq!(new, [1.0, 2.0, 30.0, 40.0, 5.0, 6.0, 70.0, 80.0]);
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let (old, units) = (700usize, 350usize);
+        let sources: Vec<Option<usize>> = (0..old + units).map(|index| Some(index % old)).collect();
+        let families = vec![Stretch { first: vec![0, old], length: units }];
+        let doubled = |axis: usize| copied(axis, old, &sources, families.clone());
+        let numbers: Vec<f32> = (0..old * old).map(|number| (number as f32).sin()).collect();
+        for (out, input) in [(0, 1), (1, 0)] {
+            let maps = ParameterMaps { out: Some(doubled(out)), input: Some(doubled(input)) };
+            let places = doubled(input).places(if input == 0 { old + units } else { 1 });
+            let sharing = Sharing::new(Split::Replicate, places, (1, "test"), &numbers).unwrap();
+            let grown = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| regrow(&numbers, &[old, old], &maps, Some(&Change::Share(&sharing))))
+            };
+            let (one, four) = (grown(1), grown(4));
+            assert!(one.iter().zip(&four).all(|(one, four)| one.to_bits() == four.to_bits()));
+            let at = |row: usize, column: usize| {
+                let (out_index, input_index) = if out == 0 { (row, column) } else { (column, row) };
+                one[out_index * (old + units) + input_index]
+            };
+            assert!(
+                (0..old).all(|row| at(row, 3) + at(row, old + 3)
+                    == numbers[if out == 0 { row * old + 3 } else { 3 * old + row }])
+            );
+        }
     }
 }

@@ -5,8 +5,9 @@
 //! however often a network grows.
 
 use crate::compute::random::{Indexed, Purpose, Random};
+use crate::compute::vectors::{Loop, widest};
 
-use super::mapping::{AxisMap, Stretch};
+use super::mapping::Stretch;
 use super::request::Split;
 
 /// How one parameter's columns are shared: a function of the seed, the parameter's name and the place of each weight.
@@ -25,10 +26,13 @@ enum Rule {
 }
 
 impl Sharing {
-    /// `replicate`: each of r copies gets a random share, drawn from 0.5..1.5 and divided by their sum, the last copy what
-    /// is left; two copies get between a quarter and three quarters each. `paper`: r equal shares, and on all copies but
+    /// `copies` are the places of numbers in a run that share. `replicate`: of two copies the first gets a random share, uniform in a quarter to three quarters; each of more gets
+    /// one drawn from 0.5..1.5 and divided by their sum. The last copy takes what is left. `paper`: r equal shares, and on all copies but
     /// the first normal noise whose standard deviation is `noise` times that of the parameter. The others have no copies.
-    pub fn new(split: Split, input: &AxisMap, seed: u64, name: &str, old: &[f32]) -> Option<Self> {
+    pub fn new(split: Split, copies: Vec<Stretch>, (seed, name): (u64, &str), old: &[f32]) -> Option<Self> {
+        if copies.is_empty() {
+            return None;
+        }
         let rule = match split {
             Split::Replicate => Rule::Random(Indexed::keyed(seed, Purpose::Shares, 0, name)),
             Split::Paper { noise } => {
@@ -37,83 +41,111 @@ impl Sharing {
             }
             Split::Fresh | Split::RandomPad => return None,
         };
-        Some(Self { stretches: input.stretches(), rule }).filter(|sharing| !sharing.stretches.is_empty())
+        Some(Self { stretches: copies, rule })
     }
 
-    /// Splits gathered weights along the axis of copies, in place: `numbers` is one run along it, of `inner` numbers an
-    /// index, which begins at `start` in the parameter.
-    pub fn split(&self, numbers: &mut [f32], inner: usize, start: usize) {
+    /// Splits gathered weights along the axis of copies, in place: `numbers` are runs along it of `line` numbers each, and
+    /// begin at `start` in the parameter.
+    pub fn split(&self, numbers: &mut [f32], line: usize, start: usize) {
         match &self.rule {
             Rule::Random(random) => {
-                self.each(numbers, inner, |numbers, places, count| unequal(numbers, places, count, start, random));
+                widest(Unequal { stretches: &self.stretches, numbers, line, start, random: *random });
             }
             Rule::Equal { noise, seed, name } => {
-                self.each(numbers, inner, equal);
-                if *noise > 0.0 {
-                    let mut random = Random::keyed(*seed, Purpose::Shares, start as u64, name);
-                    self.each(numbers, inner, |numbers, places, count| {
-                        for index in places[1..].iter().flat_map(|place| *place..place + count) {
-                            numbers[index] = (f64::from(numbers[index]) + noise * random.normal()) as f32;
-                        }
-                    });
+                for (run, numbers) in numbers.chunks_exact_mut(line).enumerate() {
+                    self.stretches.iter().for_each(|stretch| equal(numbers, stretch));
+                    if *noise > 0.0 {
+                        let mut random = Random::keyed(*seed, Purpose::Shares, (start + run * line) as u64, name);
+                        self.stretches.iter().for_each(|stretch| disturb(numbers, stretch, *noise, &mut random));
+                    }
                 }
             }
         }
     }
+}
 
-    /// Calls `rule` for every stretch: where the numbers of its copies begin, and how many each has.
-    fn each(&self, numbers: &mut [f32], inner: usize, mut rule: impl FnMut(&mut [f32], &[usize], usize)) {
-        let mut places = Vec::new();
-        for stretch in &self.stretches {
-            places.clear();
-            places.extend(stretch.first.iter().map(|index| index * inner));
-            rule(numbers, &places, stretch.length * inner);
+fn disturb(numbers: &mut [f32], copies: &Stretch, noise: f64, random: &mut Random) {
+    for index in copies.first[1..].iter().flat_map(|&first| first..first + copies.length) {
+        numbers[index] = (f64::from(numbers[index]) + noise * random.normal()) as f32;
+    }
+}
+
+/// `replicate` over whole runs.
+struct Unequal<'a> {
+    stretches: &'a [Stretch],
+    numbers: &'a mut [f32],
+    line: usize,
+    start: usize,
+    random: Indexed,
+}
+
+impl Loop for Unequal<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (run, numbers) in self.numbers.chunks_exact_mut(self.line).enumerate() {
+            let start = (self.start + run * self.line) as u32;
+            for stretch in self.stretches {
+                match stretch.first[..] {
+                    [first, second] => {
+                        // By far the most frequent case, as two slices that are taken many numbers at a time.
+                        let (before, behind) = numbers.split_at_mut(second);
+                        let count = stretch.length;
+                        let ones = &mut before[first..first + count];
+                        pairs(ones, &mut behind[..count], start.wrapping_add(first as u32), self.random);
+                    }
+                    _ => families(numbers, stretch, start, self.random),
+                }
+            }
         }
     }
 }
 
-fn unequal(numbers: &mut [f32], places: &[usize], count: usize, start: usize, random: &Indexed) {
-    let drawn = |index: usize| 0.5 + random.uniform((start + index) as u32);
-    if let [first, second] = *places {
-        // By far the most frequent case, as two slices that the compiler can take many numbers of at a time.
-        let (before, behind) = numbers.split_at_mut(second);
-        let (ones, others) = (&mut before[first..first + count], &mut behind[..count]);
-        for (index, (one, other)) in ones.iter_mut().zip(others).enumerate() {
-            let (a, b) = (drawn(first + index), drawn(second + index));
-            let whole = *one;
-            *one = multiple(whole, a / (a + b));
-            *other = whole - *one;
-        }
-        return;
+/// Numbers between two copies each; `start` is the place of the first in the parameter.
+#[inline(always)]
+fn pairs(ones: &mut [f32], others: &mut [f32], start: u32, random: Indexed) {
+    for (index, (one, other)) in (0u32..).zip(ones.iter_mut().zip(others)) {
+        let share = 0.25 + 0.5 * random.uniform(start.wrapping_add(index));
+        let whole = *one;
+        *one = multiple(whole, share);
+        *other = whole - *one;
     }
-    for index in 0..count {
-        let whole = numbers[places[0] + index];
-        let sum: f32 = places.iter().map(|place| drawn(place + index)).sum();
+}
+
+/// Numbers among three copies and more.
+fn families(numbers: &mut [f32], copies: &Stretch, start: u32, random: Indexed) {
+    let drawn = |place: usize| 0.5 + random.uniform(start.wrapping_add(place as u32));
+    let (last, others) = copies.first.split_last().expect("a family has members");
+    for index in 0..copies.length {
+        let whole = numbers[last + index];
+        let sum: f32 = copies.first.iter().map(|first| drawn(first + index)).sum();
         let mut rest = whole;
-        for place in &places[..places.len() - 1] {
-            let part = multiple(whole, drawn(place + index) / sum);
-            numbers[place + index] = part;
+        for place in others.iter().map(|first| first + index) {
+            let part = multiple(whole, drawn(place) / sum);
+            numbers[place] = part;
             rest -= part;
         }
-        numbers[places[places.len() - 1] + index] = rest;
+        numbers[last + index] = rest;
     }
 }
 
-fn equal(numbers: &mut [f32], places: &[usize], count: usize) {
-    let copies = places.len() as f32;
-    for index in 0..count {
-        let whole = numbers[places[0] + index];
-        let part = whole / copies;
-        if f64::from(part) * f64::from(copies) == f64::from(whole) {
-            places.iter().for_each(|place| numbers[place + index] = part);
+fn equal(numbers: &mut [f32], copies: &Stretch) {
+    let count = copies.first.len() as f32;
+    let (last, others) = copies.first.split_last().expect("a family has members");
+    for index in 0..copies.length {
+        let whole = numbers[last + index];
+        let part = whole / count;
+        if f64::from(part) * f64::from(count) == f64::from(whole) {
+            copies.first.iter().for_each(|first| numbers[first + index] = part);
             continue;
         }
-        let (part, mut rest) = (multiple(whole, 1.0 / copies), whole);
-        for place in &places[..places.len() - 1] {
-            numbers[place + index] = part;
+        let (part, mut rest) = (multiple(whole, 1.0 / count), whole);
+        for first in others {
+            numbers[first + index] = part;
             rest -= part;
         }
-        numbers[places[places.len() - 1] + index] = rest;
+        numbers[last + index] = rest;
     }
 }
 
@@ -121,6 +153,7 @@ fn equal(numbers: &mut [f32], places: &[usize], count: usize) {
 /// exactly, and so is every sum and difference of such multiples that is not larger than the number.
 ///
 /// With P the power of two at or below |whole|, a sum of P and something smaller than 3/2 P is rounded to such a multiple.
+#[inline(always)]
 fn multiple(whole: f32, share: f32) -> f32 {
     const SIGN_AND_EXPONENT: u32 = 0xff80_0000;
     // Above this the sum could overflow: the last copy keeps such a number whole.
@@ -144,14 +177,10 @@ mod tests {
 
     use super::*;
 
-    fn families(copies: usize) -> AxisMap {
-        let sources = vec![Some(0); copies];
-        AxisMap { axis: 0, old: 1, sources, families: vec![(0..copies).collect()] }
-    }
-
     fn split(numbers: &mut [f32], copies: usize, kind: Split, whole: &[f32]) {
-        let inner = numbers.len() / copies;
-        Sharing::new(kind, &families(copies), 1, "test", whole).unwrap().split(numbers, inner, 0);
+        let (line, length) = (numbers.len(), numbers.len() / copies);
+        let places = Stretch { first: (0..copies).map(|copy| copy * length).collect(), length };
+        Sharing::new(kind, vec![places], (1, "test"), whole).unwrap().split(numbers, line, 0);
     }
 
     proptest! {

@@ -45,6 +45,36 @@ impl Step {
             fills,
         }
     }
+
+    /// What grows, each set of channels with the nodes that make it, in the order of [`Step::growths`].
+    pub(super) fn sets(&self) -> impl Iterator<Item = ChannelSet> {
+        self.growths.iter().enumerate().map(|(index, growth)| ChannelSet {
+            nodes: self.makers(index),
+            channels_before: growth.units,
+            channels_after: growth.grown(),
+        })
+    }
+
+    /// The nodes that make the channels of a growth; the network's input where they are its own.
+    fn makers(&self, growth: usize) -> Vec<NodeId> {
+        let holds = |id: &NodeId| {
+            self.layouts.get(id).is_some_and(|ranges| ranges.iter().any(|range| range.growth == Some(growth)))
+        };
+        let makers = self.student.nodes().iter().filter(|node| node.op.produces_channels()).map(|node| node.id.clone());
+        std::iter::once(NodeId::input()).chain(makers).filter(holds).collect()
+    }
+}
+
+/// Channels that are the same wherever they occur, so that they grow together by one mapping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelSet {
+    /// The nodes that make them, in the network's order, or its input. A node stands in several sets where only a part of
+    /// its channels is tied to others.
+    pub nodes: Vec<NodeId>,
+    /// How many there are.
+    pub channels_before: usize,
+    /// How many there will be.
+    pub channels_after: usize,
 }
 
 /// Units (channels that are the same wherever they occur) and those that are added behind them.

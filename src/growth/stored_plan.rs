@@ -1,30 +1,35 @@
 //! Plans as they are stored: one form is written, every form that ever was is read.
 //!
-//! The first form had no steps: its one change stood in the plan itself. For [`Plan`]'s own deserialisation.
+//! The first form had no steps: its one change stood in the plan itself. The second did not say how a node is touched nor
+//! how many layers there are, which follows from the rest. For [`Plan`]'s own deserialisation.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::network::{Network, NodeId, ParameterId};
+use crate::network::{Network, NodeId, ParameterId, Shape};
 
-use super::plan::{GrowthOp, Plan, Preserves, TouchedNode};
+use super::plan::{GrowthOp, NodeChange, Plan, Preserves, TouchedNode};
 use super::request::{DeeperKind, GrowthRequest, Split};
 use super::step::{ChannelRange, Fill, NewRows, Step, UnitGrowth};
 
-/// Either form.
+/// Any form.
 #[derive(Deserialize)]
 pub(super) struct StoredPlan {
     request: GrowthRequest,
     op: GrowthOp,
     seed: u64,
-    touched: Vec<TouchedNode>,
+    touched: Vec<StoredNode>,
     parameters_before: u64,
     parameters_after: u64,
     #[serde(default)]
     flops_before: u64,
     #[serde(default)]
     flops_after: u64,
+    #[serde(default)]
+    layers_before: Option<usize>,
+    #[serde(default)]
+    layers_after: Option<usize>,
     #[serde(default)]
     preserves: Option<Preserves>,
     #[serde(default)]
@@ -39,6 +44,49 @@ pub(super) struct StoredPlan {
     fills: BTreeMap<ParameterId, Fill>,
     #[serde(default)]
     approximate: Option<f64>,
+}
+
+/// What happens to one node, in any form.
+#[derive(Deserialize)]
+struct StoredNode {
+    node: NodeId,
+    op: String,
+    #[serde(default)]
+    change: Option<NodeChange>,
+    shape_before: Option<Shape>,
+    shape_after: Shape,
+    parameters_before: u64,
+    parameters_after: u64,
+    #[serde(default)]
+    flops_before: u64,
+    #[serde(default)]
+    flops_after: u64,
+}
+
+impl StoredNode {
+    fn read(self, student: &Network) -> Result<TouchedNode, String> {
+        let node = student.node(&self.node).ok_or_else(|| format!("the student has no node `{}`", self.node))?;
+        let shape = (self.shape_before.as_ref(), &self.shape_after);
+        let parameters = (self.parameters_before, self.parameters_after);
+        let change = self.change.unwrap_or_else(|| NodeChange::of(node.op.as_ref(), shape, parameters));
+        Ok(TouchedNode {
+            node: self.node,
+            op: self.op,
+            change,
+            shape_before: self.shape_before,
+            shape_after: self.shape_after,
+            parameters_before: self.parameters_before,
+            parameters_after: self.parameters_after,
+            flops_before: self.flops_before,
+            flops_after: self.flops_after,
+        })
+    }
+}
+
+/// How many layers with weights the touched nodes add to the student.
+fn new_layers(touched: &[TouchedNode], student: &Network) -> usize {
+    let produces = |id: &NodeId| student.node(id).is_some_and(|node| node.op.produces_channels());
+    touched.iter().filter(|node| node.change == NodeChange::New && produces(&node.node)).count()
 }
 
 impl TryFrom<StoredPlan> for Plan {
@@ -66,19 +114,24 @@ impl TryFrom<StoredPlan> for Plan {
             let (growths, layouts, fills) = (stored.growths, stored.layouts, stored.fills);
             steps.push(Step { student, growths, layouts, split, new_rows, fills });
         }
-        if steps.is_empty() {
+        let Some(Step { student, .. }) = steps.last() else {
             return Err("a plan has at least one step".into());
-        }
+        };
+        let touched = stored.touched.into_iter().map(|node| node.read(student)).collect::<Result<Vec<_>, _>>()?;
+        let layers_after = stored.layers_after.unwrap_or_else(|| student.layer_count());
+        let layers_before = stored.layers_before.unwrap_or(layers_after.saturating_sub(new_layers(&touched, student)));
         Ok(Self {
             request: stored.request,
             op: stored.op,
             seed: stored.seed,
             preserves,
-            touched: stored.touched,
+            touched,
             parameters_before: stored.parameters_before,
             parameters_after: stored.parameters_after,
             flops_before: stored.flops_before,
             flops_after: stored.flops_after,
+            layers_before,
+            layers_after,
             steps,
         })
     }
@@ -88,9 +141,8 @@ impl TryFrom<StoredPlan> for Plan {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::request::{Extent, Nodes, Wider};
+    use super::super::request::{Deeper, Extent, Nodes, Wider};
     use super::*;
-    use crate::network::Shape;
     use crate::network::builders::NetworkSpec;
 
     fn plan() -> Plan {
@@ -112,11 +164,11 @@ mod tests {
         let mut document = serde_json::to_value(&plan).unwrap();
         let old = document.as_object_mut().unwrap();
         let Some(Value::Array(mut steps)) = old.remove("steps") else { panic!() };
-        for key in ["flops_before", "flops_after", "preserves"] {
+        for key in ["flops_before", "flops_after", "layers_before", "layers_after", "preserves"] {
             old.remove(key);
         }
         for touched in old["touched"].as_array_mut().unwrap() {
-            for key in ["flops_before", "flops_after"] {
+            for key in ["change", "flops_before", "flops_after"] {
                 touched.as_object_mut().unwrap().remove(key);
             }
         }
@@ -127,6 +179,29 @@ mod tests {
         old.insert("approximate".into(), Value::Null);
         let read: Plan = serde_json::from_value(document).unwrap();
         assert_eq!((read.steps, read.preserves), (plan.steps, Preserves::Bits));
+    }
+
+    #[test]
+    fn a_plan_of_the_second_form_says_what_follows_from_the_rest() {
+        let network = plan().student().clone();
+        let deeper = GrowthRequest::Deeper(Deeper::plain(Nodes::All, DeeperKind::Residual));
+        for plan in [plan(), super::super::plan(&network, &deeper, 7).unwrap()] {
+            let mut document = serde_json::to_value(&plan).unwrap();
+            let second = document.as_object_mut().unwrap();
+            second.remove("layers_before");
+            second.remove("layers_after");
+            for touched in second["touched"].as_array_mut().unwrap() {
+                touched.as_object_mut().unwrap().remove("change");
+            }
+            assert_eq!(serde_json::from_value::<Plan>(document).unwrap(), plan);
+        }
+    }
+
+    #[test]
+    fn a_plan_that_touches_what_its_student_lacks_is_refused() {
+        let mut document = serde_json::to_value(plan()).unwrap();
+        document["touched"][0]["node"] = json!("elsewhere");
+        assert!(serde_json::from_value::<Plan>(document).is_err());
     }
 
     #[test]

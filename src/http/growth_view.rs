@@ -1,12 +1,12 @@
-//! Growths as the surface shows them: plans without the weights' mappings and the student's graph, which only the
-//! trainer needs.
+//! Growths as the surface shows them, and the command line prints them: plans without the weights' mappings and the
+//! student's graph, which only the trainer needs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::growth_document;
-use crate::growth::{Certificate, Drift, GrowthOp, Plan, Preserves, Refusal, TouchedNode};
+use crate::growth::{Certificate, ChannelSet, Drift, GrowthOp, Plan, Preserves, Refusal, TouchedNode};
 use crate::network::Network;
 use crate::policy::{Decision, Reason};
 use crate::registry::VersionId;
@@ -14,16 +14,30 @@ use crate::stream::Seq;
 use crate::training::{GrowthEvent, GrowthTicket, TicketState, Trigger};
 
 /// What a growth does or would do.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PlanView {
-    op: GrowthOp,
-    touched: Vec<TouchedNode>,
-    parameters_before: u64,
-    parameters_after: u64,
-    flops_before: u64,
-    flops_after: u64,
-    network_after: String,
-    preserves: Preserves,
+    /// The kind.
+    pub op: GrowthOp,
+    /// The nodes whose output, parameters or work change, and the new ones.
+    pub touched: Vec<TouchedNode>,
+    /// The sets of channels that grow together.
+    pub sets: Vec<ChannelSet>,
+    /// Trained parameters before.
+    pub parameters_before: u64,
+    /// Trained parameters after.
+    pub parameters_after: u64,
+    /// Floating-point operations of one row before, forward.
+    pub flops_before: u64,
+    /// Floating-point operations of one row after, forward.
+    pub flops_after: u64,
+    /// Layers with weights before.
+    pub layers_before: usize,
+    /// Layers with weights after.
+    pub layers_after: usize,
+    /// The widths of the layers after, from input to output.
+    pub network_after: String,
+    /// What it promises.
+    pub preserves: Preserves,
 }
 
 impl From<&Plan> for PlanView {
@@ -31,10 +45,13 @@ impl From<&Plan> for PlanView {
         Self {
             op: plan.op,
             touched: plan.touched.clone(),
+            sets: plan.sets(),
             parameters_before: plan.parameters_before,
             parameters_after: plan.parameters_after,
             flops_before: plan.flops_before,
             flops_after: plan.flops_after,
+            layers_before: plan.layers_before,
+            layers_after: plan.layers_after,
             network_after: plan.student().summary(),
             preserves: plan.preserves,
         }
@@ -42,11 +59,14 @@ impl From<&Plan> for PlanView {
 }
 
 /// The answer to a dry run.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Preview {
-    dry_run: bool,
-    network_before: String,
-    plan: PlanView,
+    /// Always true: nothing was changed.
+    pub dry_run: bool,
+    /// The widths of the layers before, from input to output.
+    pub network_before: String,
+    /// What would be done.
+    pub plan: PlanView,
 }
 
 impl Preview {

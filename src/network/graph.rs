@@ -252,8 +252,8 @@ impl Network {
 
     /// How many trained numbers the network has (running statistics are not counted).
     pub fn parameter_count(&self) -> u64 {
-        let trained = self.parameters().filter(|(_, spec)| spec.kind == ParameterKind::Trained);
-        trained.map(|(_, spec)| spec.elements() as u64).sum()
+        let specs = self.owners().flat_map(|(_, specs)| specs);
+        specs.filter(|spec| spec.kind == ParameterKind::Trained).map(|spec| spec.elements() as u64).sum()
     }
 
     /// How many layers with weights the network has: nodes that produce channels (Linear, Conv2d).

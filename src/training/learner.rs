@@ -64,7 +64,7 @@ impl LearnerDocument {
                 "the network starts with {} parameters, more than the policy's `max_parameters` of {budget}",
                 model.network.parameter_count()
             ),
-            Ok(_) => return None,
+            Ok(model) => super::demands::unmet(&model.network, &self.schema, &self.task)?,
         };
         Some(("/network".into(), detail))
     }

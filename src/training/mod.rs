@@ -6,6 +6,7 @@
 pub mod adoption;
 pub mod checkpoint;
 mod creation;
+mod demands;
 pub mod encoded;
 mod environment;
 mod error;

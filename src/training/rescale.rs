@@ -48,6 +48,21 @@ pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &T
     Ok(())
 }
 
+/// Why this network's answers could not be rescaled, in a sentence: its output layer must be linear and its own.
+pub(super) fn fault(network: &Network) -> Option<String> {
+    let output = network.output();
+    let users = network.nodes().iter().filter(|node| node.owner() == output.owner()).count();
+    if output.op.kind() != "linear" {
+        return Some(format!(
+            "node {}: a regression ends in a `linear` layer, which follows its targets' statistics",
+            output.id
+        ));
+    }
+    (users > 1).then(|| {
+        format!("node {}: the output layer of a regression shares its parameters with no other node", output.id)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::{Device, Tensor};

@@ -18,6 +18,11 @@ async fn a_dry_run_shows_the_plan_and_changes_nothing() {
     let touched = preview["plan"]["touched"].as_array().unwrap();
     let hidden = touched.iter().find(|node| node["node"] == "hidden1").unwrap();
     assert_eq!((&hidden["shape_before"], &hidden["shape_after"]), (&json!([4]), &json!([8])));
+    assert_eq!(hidden["change"], "wider");
+    assert!(hidden["flops_after"].as_u64() > hidden["flops_before"].as_u64());
+    assert_eq!(preview["plan"]["preserves"], json!({"kind": "function"}));
+    assert_eq!(preview["plan"]["sets"], json!([{"nodes": ["hidden1"], "channels_before": 4, "channels_after": 8}]));
+    assert_eq!(preview["plan"]["layers_before"], preview["plan"]["layers_after"]);
 
     let shown = server.get("/v1/learners/cats").await.expect(200);
     assert_eq!(shown["network"], created["network"]);

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::super::apply::{State, apply};
-use super::super::mapping::ParameterMaps;
+use super::super::mapping::{AxisMaps, ParameterMaps};
 use super::super::*;
 use super::fixtures::*;
 use super::graphs::{Masks, graph};
@@ -59,7 +59,7 @@ fn paired(plan: &Plan, teacher: &Network, id: &ParameterId, old: &[f64], new: &[
         .flat_map(|(node, specs)| specs.iter().map(move |spec| (node, spec)))
         .find(|(node, spec)| node.parameter(spec.name) == *id)
         .unwrap();
-    let maps = ParameterMaps::new(step, &node.id, &node.inputs, spec).unwrap();
+    let maps = ParameterMaps::new(&mut AxisMaps::new(step), &node.id, &node.inputs, spec).unwrap();
     let (old_dims, new_dims) = (spec.dims.clone(), maps.dims(&spec.dims));
     let mut sums: BTreeMap<Vec<usize>, (f64, f64)> = BTreeMap::new();
     for (at, &number) in new.iter().enumerate() {
@@ -252,4 +252,18 @@ fn an_equal_copy_steps_under_adam_as_its_source_would() {
             }
         }
     }
+}
+
+#[test]
+fn moments_are_shared_where_rows_stand_behind_columns() {
+    // An Embedding's weight is [in, out]: lines of one number, of which the rows come after the columns (once mistaken).
+    let network = graph(2_008_024_742_892_546_400, Masks::None);
+    let (_, before, after) = grown(&network, &wider_all(1.1, Split::Replicate), &Optimizer::SGD).unwrap();
+    let first = |state: &State| {
+        let first = state.optimizer.moments["n3_maxout/bias"].first.clone().unwrap();
+        first.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let (old, new) = (first(&before), first(&after));
+    assert_eq!((old.len(), new.len()), (5, 6));
+    assert!((new[0] + new[5] - old[0]).abs() < 1e-6, "{} {} {}", new[0], new[5], old[0]);
 }

@@ -76,7 +76,7 @@ impl Course<'_> {
         let every = match number {
             0..=5 => 1,
             6..=50 => 5,
-            51..=200 => 10,
+            51..=200 => 25,
             _ => 100,
         };
         number == self.steps || number.is_multiple_of(every)

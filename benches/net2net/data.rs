@@ -23,7 +23,7 @@ pub struct Images {
 }
 
 /// Images, row-major, one behind the other, and their classes.
-#[derive(Default)]
+#[derive(Clone)]
 pub struct Rows {
     pub pixels: Vec<f32>,
     pub classes: Vec<u32>,
@@ -74,13 +74,12 @@ impl Images {
         Ok(Self { side: 8, train: gather(train), test: gather(test) })
     }
 
-    /// Every so manieth row of the test set, so that at most `count` are left.
-    pub fn thin_test(&mut self, count: usize) {
-        let pixels = self.side * self.side;
-        let every = self.test.classes.len().div_ceil(count).max(1);
-        let kept = self.test.pixels.chunks_exact(pixels).step_by(every).flatten().copied().collect();
+    /// The same with at most `count` test rows, evenly spread over all of them.
+    pub fn tested_on(&self, count: usize) -> Self {
+        let every = self.test.classes.len().div_ceil(count.max(1)).max(1);
+        let pixels = self.test.pixels.chunks_exact(self.side * self.side).step_by(every).flatten().copied().collect();
         let classes = self.test.classes.iter().step_by(every).copied().collect();
-        self.test = Rows { pixels: kept, classes };
+        Self { side: self.side, train: self.train.clone(), test: Rows { pixels, classes } }
     }
 }
 

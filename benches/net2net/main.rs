@@ -21,6 +21,10 @@ use perennial::network::builders::NetworkSpec;
 use comparison::Setting;
 use data::Images;
 
+/// That of the server: tensors are allocated and freed on every step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Compares ways to grow a network.
 #[derive(Parser)]
 struct Arguments {
@@ -45,9 +49,9 @@ struct Arguments {
     /// The noise of the paper's split, as a share of the weights' standard deviation.
     #[arg(long, default_value_t = 0.05)]
     noise: f64,
-    /// At most so many test rows.
-    #[arg(long, default_value_t = 2_000)]
-    test_rows: usize,
+    /// At most so many test rows, spread over all; as many as the network is given time for unless it is said.
+    #[arg(long)]
+    test_rows: Option<usize>,
     /// Given by `cargo bench`; without it (`cargo test --benches`) everything is run once and for a few steps.
     #[arg(long, hide = true)]
     bench: bool,
@@ -59,12 +63,26 @@ enum Kind {
     Cnn,
 }
 
+/// What is worth its time on one thread.
+struct Usual {
+    teacher_steps: u64,
+    steps: u64,
+    test_rows: usize,
+}
+
 impl Kind {
-    /// The teacher, the norm of its new layers, and the steps of teacher and student that are worth their time.
-    fn network(self) -> (NetworkSpec, NewNorm, (u64, u64)) {
+    /// The teacher, and the norm of its new layers.
+    fn network(self) -> (NetworkSpec, NewNorm) {
         match self {
-            Self::Mlp => (NetworkSpec::Mlp { hidden: vec![12, 12], dropout: 0.0 }, NewNorm::None, (2_000, 1_500)),
-            Self::Cnn => (NetworkSpec::Cnn { channels: vec![4, 8] }, NewNorm::Batch, (800, 500)),
+            Self::Mlp => (NetworkSpec::Mlp { hidden: vec![12, 12], dropout: 0.0 }, NewNorm::None),
+            Self::Cnn => (NetworkSpec::Cnn { channels: vec![4, 8] }, NewNorm::Batch),
+        }
+    }
+
+    fn usual(self) -> Usual {
+        match self {
+            Self::Mlp => Usual { teacher_steps: 6_000, steps: 4_000, test_rows: 10_000 },
+            Self::Cnn => Usual { teacher_steps: 1_000, steps: 500, test_rows: 1_000 },
         }
     }
 
@@ -80,19 +98,17 @@ fn main() -> anyhow::Result<()> {
     perennial::process::prepare();
     let mut arguments = Arguments::parse();
     if !arguments.bench {
-        (arguments.seeds, arguments.test_rows) = (1, 100);
+        (arguments.seeds, arguments.test_rows) = (1, Some(100));
         (arguments.teacher_steps, arguments.steps) = (Some(5), Some(100));
     }
-    ensure!(arguments.seeds > 0 && arguments.test_rows > 0, "at least one seed and one test row");
-    let mut images = match &arguments.data {
+    ensure!(arguments.seeds > 0, "at least one seed");
+    let images = match &arguments.data {
         Some(folder) => Images::mnist(folder)?,
         None => {
             println!("No folder of data: the UCI digits (8x8) instead of MNIST.");
             Images::digits()?
         }
     };
-    images.thin_test(arguments.test_rows);
-    println!("{} rows to train on, {} to test.", images.train.classes.len(), images.test.classes.len());
     println!("\n{}", table::LEGEND);
     for kind in [Kind::Mlp, Kind::Cnn] {
         if arguments.network.is_none_or(|only| only == kind) {
@@ -104,10 +120,11 @@ fn main() -> anyhow::Result<()> {
 
 fn compare(kind: Kind, images: &Images, arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
-    let (spec, norm, (teacher_steps, steps)) = kind.network();
+    let ((spec, norm), usual) = (kind.network(), kind.usual());
+    let images = &images.tested_on(arguments.test_rows.unwrap_or(usual.test_rows));
     let setting = Setting {
-        teacher_steps: arguments.teacher_steps.unwrap_or(teacher_steps),
-        steps: arguments.steps.unwrap_or(steps),
+        teacher_steps: arguments.teacher_steps.unwrap_or(usual.teacher_steps),
+        steps: arguments.steps.unwrap_or(usual.steps),
         learning_rate: arguments.learning_rate,
         seeds: arguments.seeds,
     };
@@ -119,8 +136,10 @@ fn compare(kind: Kind, images: &Images, arguments: &Arguments) -> anyhow::Result
         let against = lines[0].runs[0].against;
         println!("\n### {}: {name}\n", kind.name());
         println!(
-            "{} seeds, Adam at {}, batches of {}; teacher {} steps ({:.1} GFLOP), students {} steps; from scratch at the \
+            "{} rows to train on, {} to test. {} seeds, Adam at {}, batches of {}; teacher {} steps ({:.1} GFLOP), students {} steps; from scratch at the \
              grown size {:.1} GFLOP.\n",
+            images.train.classes.len(),
+            images.test.classes.len(),
             setting.seeds,
             setting.learning_rate,
             course::BATCH,

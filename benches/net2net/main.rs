@@ -135,15 +135,17 @@ fn compare(kind: Kind, images: &Images, arguments: &Arguments) -> anyhow::Result
     for (name, lines) in ["twice as wide", "a new layer behind every hidden one"].into_iter().zip(&tables) {
         let against = lines[0].runs[0].against;
         println!("\n### {}: {name}\n", kind.name());
+        let teachers = lines[0].runs.iter().map(|run| run.against.teacher).collect();
         println!(
-            "{} rows to train on, {} to test. {} seeds, Adam at {}, batches of {}; teacher {} steps ({:.1} GFLOP), students {} steps; from scratch at the \
-             grown size {:.1} GFLOP.\n",
+            "{} rows to train on, {} to test. {} seeds, Adam at {}, batches of {}. Teacher: {} steps, {} % of the test rows, \
+             {:.1} GFLOP. Students: {} steps; from scratch at the grown size {:.1} GFLOP.\n",
             images.train.classes.len(),
             images.test.classes.len(),
             setting.seeds,
             setting.learning_rate,
             course::BATCH,
             setting.teacher_steps,
+            table::spread(teachers, 1),
             against.teacher_flops / 1e9,
             setting.steps,
             against.scratch_flops / 1e9

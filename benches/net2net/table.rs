@@ -116,7 +116,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// "median (least to largest)".
-fn spread(values: Vec<f64>, digits: usize) -> String {
+pub fn spread(values: Vec<f64>, digits: usize) -> String {
     let number = |value: f64| match value {
         NEVER => "never".to_owned(),
         // Rounding may leave a zero with a sign.

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::compute::optimizer::{Optimizer, OptimizerState};
+use crate::network::parameter::device_of;
 use crate::network::{Network, NetworkError, Node, NodeId, ParameterId, ParameterKind, ParameterSpec, Parameters};
 
 use super::fill;
@@ -137,7 +138,7 @@ impl<'a> Growing<'a> {
     }
 
     fn parameters(&self, old: &Parameters) -> Result<Parameters, GrowthError> {
-        let device = old.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
+        let device = device_of(old);
         let mut parameters = Vec::with_capacity(self.targets.len());
         let mut targets: Vec<&Target<'_>> = self.targets.iter().collect();
         targets.sort_unstable_by_key(|target| &target.id);
@@ -254,7 +255,8 @@ impl<'a> Growing<'a> {
     }
 }
 
-fn known<'a>(parameters: &'a Parameters, id: &ParameterId) -> Result<&'a Tensor, GrowthError> {
+/// A parameter that must be there.
+pub(super) fn known<'a>(parameters: &'a Parameters, id: &ParameterId) -> Result<&'a Tensor, GrowthError> {
     parameters.get(id).ok_or_else(|| lacks(id))
 }
 

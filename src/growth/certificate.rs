@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compute::random::{Purpose, Random};
 use crate::network::op::ReferenceBatch;
+use crate::network::parameter::device_of;
 use crate::network::reference::{self, ReferenceParameters};
 use crate::network::{Mode, Network, Parameters, execute};
 
@@ -122,7 +123,7 @@ const FEWEST_PART: usize = 8;
 /// The most rows of either kind in the one batch that training mode is compared on: batch statistics need it whole.
 const TRAINING_ROWS: usize = 32;
 /// The rows that one thread of the reference evaluator takes at a time; the result does not depend on it.
-const CHUNK: usize = 16;
+pub(super) const CHUNK: usize = 16;
 /// The largest relative difference of a growth that copies.
 const PRECISION: f64 = 1e-5;
 /// How many times the teacher's own difference between f32 and f64 the served path may differ.
@@ -147,8 +148,7 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new((network, parameters): (&'a Network, &'a Parameters)) -> Result<Self, GrowthError> {
-        let device = parameters.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
-        Ok(Self { network, parameters, wide: reference::widen(parameters)?, device })
+        Ok(Self { network, parameters, wide: reference::widen(parameters)?, device: device_of(parameters) })
     }
 
     /// The logits of all rows, row by row.
@@ -174,8 +174,7 @@ impl<'a> Side<'a> {
     }
 
     fn batch(&self, rows: &[Vec<f32>]) -> ReferenceBatch {
-        let values = rows.iter().flatten().copied().map(f64::from).collect();
-        ReferenceBatch { rows: rows.len(), shape: self.network.input().clone(), values }
+        ReferenceBatch::of(self.network.input(), rows)
     }
 }
 

@@ -35,9 +35,9 @@ pub(super) fn design(network: &Network, deeper: &Deeper, seed: u64) -> Result<De
     let mut steps = vec![Step::inserting(student, fills)];
     if let (Some(extent), DeeperKind::Identity | DeeperKind::Random) = (deeper.width, deeper.kind) {
         let split = if deeper.kind == DeeperKind::Random { Split::RandomPad } else { Split::Replicate };
-        let request = Wider { nodes: Nodes::These(layers), extent, split };
+        let request = Wider { nodes: Nodes::These(layers.clone()), extent, split };
         let widened = wider::design(&steps[0].student, &request, seed);
-        steps.extend(widened.map_err(|refusal| of_the_teacher(network, &sites, refusal))?.steps);
+        steps.extend(widened.map_err(|refusal| of_the_teacher(refusal, &layers, &sites))?.steps);
     }
     let preserves = match (deeper.kind, deeper.norm) {
         (DeeperKind::Residual, _) => Preserves::Bits,
@@ -48,13 +48,19 @@ pub(super) fn design(network: &Network, deeper: &Deeper, seed: u64) -> Result<De
     Ok(Design { steps, preserves })
 }
 
-/// A refusal to widen a new layer, in the name of a node that whoever asked knows.
-fn of_the_teacher(network: &Network, sites: &[Site], refusal: Refusal) -> Refusal {
-    match (refusal, sites) {
-        (Refusal::Node { node, reason }, [site, ..]) if network.node(&node).is_none() && !node.is_input() => {
-            refuse(&site.named, format!("a layer behind it cannot be wider: node {node}: {reason}"))
-        }
-        (other, _) => other,
+/// A refusal to widen one of the new layers, in the name of the node that it was asked for behind.
+fn of_the_teacher(refusal: Refusal, layers: &[NodeId], sites: &[Site]) -> Refusal {
+    let Refusal::Node { node, reason } = refusal else {
+        return refusal;
+    };
+    // The parts of a new layer are called after it.
+    let of = |layer: &NodeId| {
+        let part = node.as_str().strip_prefix(layer.as_str());
+        part.is_some_and(|part| part.is_empty() || part.starts_with('_'))
+    };
+    match layers.iter().zip(sites).find(|(layer, _)| of(layer)) {
+        Some((_, site)) => refuse(&site.named, format!("a layer behind it cannot be wider: {reason}")),
+        None => Refusal::Node { node, reason },
     }
 }
 

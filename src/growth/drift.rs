@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::compute::optimizer::{Optimizer, Rate};
 use crate::compute::random::{Purpose, Random};
+use crate::network::parameter::device_of;
 use crate::network::{Mode, Network, ParameterId, Parameters, execute};
 
-use super::apply::{GrowthError, State};
+use super::apply::{GrowthError, State, known};
 use super::certificate::Probe;
 use super::mapping::{AxisMap, AxisMaps, ParameterMaps};
 use super::plan::Plan;
@@ -96,7 +97,7 @@ fn train(
     probe: &Probe,
 ) -> Result<Parameters, GrowthError> {
     let network = plan.student();
-    let device = student.parameters.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
+    let device = device_of(&student.parameters);
     let rows: Vec<Vec<f32>> = probe.real_and_random(network)?.into_iter().take(ROWS).collect();
     let batch = Tensor::from_vec(rows.concat(), network.input().batched(rows.len()), &device)?;
     let mut random = Random::keyed(plan.seed, Purpose::Probe, 0, "drift");
@@ -127,7 +128,7 @@ fn train(
 
 /// The rows of a weight, by copy: columns that copy one input summed, all other axes side by side.
 fn folded(parameters: &Parameters, id: &ParameterId, maps: &ParameterMaps) -> Result<Vec<Vec<f64>>, GrowthError> {
-    let tensor = parameters.get(id).ok_or_else(|| GrowthError::Mismatch(format!("it lacks {id}")))?;
+    let tensor = known(parameters, id)?;
     let Some(out) = &maps.out else {
         return Ok(Vec::new());
     };

@@ -3,14 +3,16 @@
 //! The new norm stands behind an identity, so what it normalises is what the teacher gives at that place. Afterwards the
 //! plan is complete: applying it again, anywhere, gives the same bits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
 
 use crate::network::op::ReferenceBatch;
 use crate::network::reference::{self, ReferenceParameters};
 use crate::network::{Mode, Network, NodeId, Parameters};
 
 use super::apply::GrowthError;
-use super::certificate::Probe;
+use super::certificate::{CHUNK, Probe};
 use super::plan::Plan;
 use super::step::{Fill, Statistic};
 
@@ -20,7 +22,7 @@ use super::step::{Fill, Statistic};
 /// Rows or parameters that do not fit the teacher.
 pub fn measure(mut plan: Plan, teacher: &Network, parameters: &Parameters, probe: &Probe) -> Result<Plan, GrowthError> {
     let fills = || plan.steps.iter().flat_map(|step| step.fills.values());
-    let wanted: Vec<NodeId> = fills()
+    let wanted: BTreeSet<NodeId> = fills()
         .filter_map(|fill| match fill {
             Fill::Measured { node, .. } => Some(node.clone()),
             _ => None,
@@ -60,17 +62,23 @@ fn statistics(
     teacher: &Network,
     parameters: &ReferenceParameters,
     rows: &[Vec<f32>],
-    wanted: &[NodeId],
+    wanted: &BTreeSet<NodeId>,
 ) -> Result<BTreeMap<NodeId, Vec<Channel>>, GrowthError> {
-    let values = rows.iter().flatten().copied().map(f64::from).collect();
-    let batch = ReferenceBatch { rows: rows.len(), shape: teacher.input().clone(), values };
-    let outputs = reference::outputs(teacher, parameters, &batch, Mode::Evaluate)?;
-    let mut found = BTreeMap::new();
-    for id in wanted {
-        let at = teacher.position(id).ok_or_else(|| GrowthError::Mismatch(format!("it lacks {id}")))?;
-        found.insert(id.clone(), channels(&outputs[at]));
+    let place = |id: &NodeId| teacher.position(id).ok_or_else(|| GrowthError::Mismatch(format!("it lacks {id}")));
+    let places: Vec<usize> = wanted.iter().map(place).collect::<Result<_, _>>()?;
+    // A few rows at a time, of which only the wanted tensors are kept: those of the whole network would be gigabytes.
+    let kept = |rows: &[Vec<f32>]| -> Result<Vec<ReferenceBatch>, GrowthError> {
+        let batch = ReferenceBatch::of(teacher.input(), rows);
+        let outputs = reference::outputs(teacher, parameters, &batch, Mode::Evaluate)?;
+        Ok(places.iter().map(|&at| outputs[at].clone()).collect())
+    };
+    let mut chunks = rows.par_chunks(CHUNK).map(kept).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut all = chunks.next().ok_or_else(|| GrowthError::Mismatch("there are no rows to measure on".into()))?;
+    for (whole, part) in chunks.flat_map(|chunk| chunk.into_iter().enumerate()) {
+        all[whole].rows += part.rows;
+        all[whole].values.extend(part.values);
     }
-    Ok(found)
+    Ok(wanted.iter().cloned().zip(all.iter().map(channels)).collect())
 }
 
 fn channels(batch: &ReferenceBatch) -> Vec<Channel> {

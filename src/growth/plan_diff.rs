@@ -1,7 +1,7 @@
 //! The difference of two plans, as data: what was asked for, what is promised, what happens to which node.
 //!
-//! Empty for equal plans, and for no others that planning makes. Made of plans alone, so that stored ones can be compared with new ones; read by the
-//! command line and by whoever wants to know why a growth came out otherwise than another.
+//! Empty for equal plans, and for no others that planning makes. Made of plans alone, so that stored ones can be compared
+//! with new ones; read by the command line and by whoever wants to know why a growth came out otherwise than another.
 
 use std::fmt;
 

@@ -106,6 +106,14 @@ pub struct ReferenceBatch {
     pub values: Vec<f64>,
 }
 
+impl ReferenceBatch {
+    /// These rows, each of `shape`.
+    pub fn of(shape: &Shape, rows: &[Vec<f32>]) -> Self {
+        let values = rows.iter().flatten().copied().map(f64::from).collect();
+        Self { rows: rows.len(), shape: shape.clone(), values }
+    }
+}
+
 /// What a node's reference pass is given: the same as [`ForwardInput`], in f64.
 pub struct ReferenceInput<'a> {
     /// The batches that enter.

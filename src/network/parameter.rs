@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::graph::NodeId;
@@ -133,3 +133,8 @@ impl ParameterSpec {
 
 /// The values of all parameters of a network, by name, in order of name.
 pub type Parameters = BTreeMap<ParameterId, Tensor>;
+
+/// The device that parameters are on; the CPU where there are none.
+pub fn device_of(parameters: &Parameters) -> Device {
+    parameters.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone())
+}

@@ -127,6 +127,22 @@ fn a_new_layer_may_be_wider_than_what_it_stands_behind() {
 }
 
 #[test]
+fn a_new_layer_that_cannot_be_wider_is_refused_in_the_name_of_the_node_that_was_named() {
+    let nodes = vec![
+        node("free", Maxout { out: 4, pieces: 2 }, &["input"]),
+        node("tied", Maxout { out: 4, pieces: 2 }, &["free"]),
+        node("sum", crate::network::ops::add::Add, &["input", "tied"]),
+        node("output", Linear { out: 2 }, &["sum"]),
+    ];
+    let network = Network::new(Shape::flat(4), nodes).unwrap();
+    let after = Nodes::These(vec![id("free"), id("tied")]);
+    let width = Some(Extent::Factor(2.0));
+    let request = GrowthRequest::Deeper(Deeper { width, ..Deeper::plain(after, DeeperKind::Identity) });
+    let Refusal::Node { node, reason } = refusal(&network, &request) else { panic!() };
+    assert!(node == id("tied") && reason.contains("cannot be wider"), "{node}: {reason}");
+}
+
+#[test]
 fn a_new_convolution_has_the_kernel_of_the_one_that_it_stands_behind() {
     let nodes = vec![
         node("vertical", Conv2d::same(2, [3, 1]), &["input"]),

@@ -12,6 +12,7 @@ use super::channels::ChannelRelation;
 use super::error::NetworkError;
 use super::parameter::ParameterSpec;
 use super::shape::Shape;
+use crate::compute::kernels::Kernel;
 
 /// Whether a pass is one of training (batch statistics, dropout) or of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +189,12 @@ pub trait Op: Debug + Send + Sync + 'static {
 
     /// The backward pass with tensors.
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError>;
+
+    /// How the CPU computes it on plain slices, channels last: both passes, of the same meaning as the two above. `None`
+    /// leaves it to tensors.
+    fn kernel(&self, _inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        None
+    }
 
     /// The forward pass in f64 with plain loops, sums in index order: what the two passes above are held against.
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch;

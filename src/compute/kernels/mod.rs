@@ -6,9 +6,18 @@
 //! number depends on sizes alone. Compiled into programs by [`crate::network::program`]; their meaning is that of the op
 //! that names them, and they are held against its f64 reference.
 
+mod convolution;
 mod crew;
 mod kernel;
+mod linear;
+mod panel;
+mod rectifier;
 mod scratch;
+mod strip;
+mod tile;
 
+pub use convolution::Convolution;
 pub use crew::{Crew, Shared};
 pub use kernel::{Arrival, BackwardPass, Draw, ForwardPass, Kernel, Needs, Place};
+pub use linear::Linear;
+pub use strip::Sliding;

@@ -7,17 +7,21 @@
 //! that names them, and they are held against its f64 reference.
 
 mod convolution;
+mod copy;
 mod crew;
 mod kernel;
 mod linear;
 mod panel;
+mod plane;
 mod rectifier;
 mod scratch;
 mod strip;
 mod tile;
 
 pub use convolution::Convolution;
+pub use copy::Copy;
 pub use crew::{Crew, Shared};
 pub use kernel::{Arrival, BackwardPass, Draw, ForwardPass, Kernel, Needs, Place};
 pub use linear::Linear;
+pub use plane::{channels_first, channels_last};
 pub use strip::Sliding;

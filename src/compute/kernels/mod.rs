@@ -6,8 +6,12 @@
 //! number depends on sizes alone. Compiled into programs by [`crate::network::program`]; their meaning is that of the op
 //! that names them, and they are held against its f64 reference.
 
+pub mod activation;
 mod crew;
 mod kernel;
+pub mod plane;
+mod put;
+pub mod rectifier;
 mod scratch;
 
 pub use crew::{Crew, Shared};

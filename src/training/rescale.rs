@@ -99,7 +99,7 @@ mod tests {
     fn one_step(network: &Network, state: &mut State, truths: &[f64], targets: &Targets) {
         let numbers = truths.iter().map(|truth| ((truth - targets.shift()) / targets.scale()) as f32).collect();
         let batch = Batch { inputs: inputs(), targets: StepTargets::Numbers(numbers) };
-        let rule = StepRule { optimizer: OPTIMIZER, rate: Rate::constant(0.05), seed: 1 };
+        let rule = StepRule::plain(OPTIMIZER, Rate::constant(0.05), 1);
         assert!(matches!(step(network, state, &batch, &rule).unwrap(), StepOutcome::Done { .. }));
     }
 

@@ -203,7 +203,8 @@ fn a_state_reads_back_bit_for_bit_and_steps_on_the_same() {
     let (parameter, gradient) = (tensor(&draws(6, 3), &[2, 3]), tensor(&draws(6, 4), &[2, 3]));
     let mut kept = state.moments["a/weight"].clone();
     let read = back.moments.get_mut("a/weight").unwrap();
-    let rate = Rate { base: RATE, warmup: Warmup { factor: 0.1, steps: 9 }, restarted: Some(3), decay: 0.1 };
+    let rate =
+        Rate { warmup: Warmup { factor: 0.1, steps: 9 }, restarted: Some(3), decay: 0.1, ..Rate::constant(RATE) };
     let one = Optimizer::ADAM.update(&parameter, &gradient, &mut kept, 13, &rate).unwrap();
     let other = Optimizer::ADAM.update(&parameter, &gradient, read, 13, &rate).unwrap();
     assert_eq!(values(&one), values(&other));

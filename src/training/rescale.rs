@@ -7,7 +7,7 @@ use crate::growth::State;
 use crate::network::{Network, NetworkError, ParameterId};
 use crate::stream::Targets;
 
-/// Moves the output layer and all moments from the statistics `before` to those `after`.
+/// Moves the output layer, its averages and all moments from the statistics `before` to those `after`.
 /// Nothing happens for classes, and while `before` has seen no target: until then an answer means nothing, and keeping it
 /// would leave the network to unlearn the whole mean of the targets.
 ///
@@ -36,6 +36,13 @@ pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &T
     let new_weight = value(&weight)?.affine(ratio, 0.0)?;
     let new_bias = value(&bias)?.affine(ratio, shift)?;
     let mut moments = state.optimizer.moments.clone();
+    for (id, shift) in [(&weight, 0.0), (&bias, shift)] {
+        // What is published answers with the averages: they move as the weights do.
+        let averaged = moments.get_mut(id.as_str()).and_then(|moments| moments.average.as_mut());
+        if let Some(average) = averaged {
+            *average = average.affine(ratio, shift)?;
+        }
+    }
     for (name, moments) in &mut moments {
         let last = name == weight.as_str() || name == bias.as_str();
         let gradient = if last { ratio } else { ratio * ratio };

@@ -75,6 +75,7 @@ mod tests {
     use candle_core::{Device, Tensor};
     use proptest::prelude::*;
 
+    use super::super::averages::published;
     use super::super::step::{Batch, StepOutcome, StepRule, StepTargets, first_state, step};
     use super::*;
     use crate::compute::optimizer::{Optimizer, Rate};
@@ -126,9 +127,16 @@ mod tests {
             let after = targets(mean + move_mean, deviation * stretch);
             let truths = [mean, mean + deviation, mean - deviation, mean + 0.5];
             let (network, mut state) = trained(&truths, &before);
-            let old = answers(&network, &state, &before);
+            // Averages that are not the weights.
+            for (id, parameter) in &state.parameters {
+                let moments = state.optimizer.moments.get_mut(id.as_str()).unwrap();
+                moments.average = Some(parameter.affine(0.7, 0.2).unwrap());
+            }
+            let averaged = |state: &State| State { parameters: published(state).into_owned(), ..state.clone() };
+            let old = [answers(&network, &state, &before), answers(&network, &averaged(&state), &before)];
             rescale(&network, &mut state, &before, &after).unwrap();
-            for (old, new) in old.iter().zip(answers(&network, &state, &after)) {
+            let new = [answers(&network, &state, &after), answers(&network, &averaged(&state), &after)];
+            for (old, new) in old.iter().flatten().zip(new.iter().flatten()) {
                 prop_assert!((old - new).abs() <= 1e-5 * old.abs().max(after.scale()).max(1.0), "{} became {}", old, new);
             }
         }

@@ -268,6 +268,32 @@ mod tests {
     }
 
     #[test]
+    fn a_gradient_is_clipped_by_the_norm_of_all_parameters_together() {
+        let optimizer = Optimizer::Sgd { momentum: 0.0 };
+        let (network, start) = start(optimizer);
+        let free = StepRule::plain(optimizer, Rate::constant(1.0), 1);
+        let taken = |rule: &StepRule| {
+            let mut state = start.clone();
+            assert!(matches!(step(&network, &mut state, &batch(SEPARABLE), rule).unwrap(), StepOutcome::Done { .. }));
+            // Without momentum the velocity is the gradient that the step went by.
+            state
+                .optimizer
+                .moments
+                .values()
+                .flat_map(|moments| moments.first.as_ref().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
+                .map(f64::from)
+                .collect::<Vec<f64>>()
+        };
+        let whole = taken(&free);
+        let length = |gradient: &[f64]| gradient.iter().map(|number| number * number).sum::<f64>().sqrt();
+        let norm = 0.25 * length(&whole);
+        let clipped = taken(&StepRule { clip_norm: Some(norm), ..free });
+        assert!((length(&clipped) - norm).abs() < 1e-6 * norm, "{} for {norm}", length(&clipped));
+        assert!(clipped.iter().zip(&whole).all(|(one, other)| (one - 0.25 * other).abs() < 1e-6));
+        assert_eq!(taken(&StepRule { clip_norm: Some(1.01 * length(&whole)), ..free }), whole, "a shorter one stays");
+    }
+
+    #[test]
     fn the_same_steps_give_the_same_bits() {
         let run = || {
             let (network, mut state) = start(Optimizer::ADAM);

@@ -30,6 +30,11 @@ pub(super) trait Activation: Debug + Send + Sync + 'static {
     /// Whether its values are at least 0 everywhere.
     const NONNEGATIVE: bool = false;
 
+    /// [`Op::rectifier`]; most are none.
+    fn slope_below(&self) -> Option<f32> {
+        None
+    }
+
     /// [`Op::document`]; most have no hyperparameters.
     fn hyperparameters(&self) -> Map<String, Value> {
         Map::new()
@@ -70,6 +75,10 @@ impl<A: Activation> Op for A {
 
     fn fixes(&self) -> FixedSet {
         A::FIXES
+    }
+
+    fn rectifier(&self) -> Option<f32> {
+        self.slope_below()
     }
 
     fn keeps_nonnegative(&self) -> bool {

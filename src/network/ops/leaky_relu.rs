@@ -43,6 +43,10 @@ impl Activation for LeakyRelu {
         if (0.0..1.0).contains(&self.slope) { Ok(()) } else { Err("`slope` is at least 0 and below 1".into()) }
     }
 
+    fn slope_below(&self) -> Option<f32> {
+        Some(self.slope as f32)
+    }
+
     fn apply(&self, input: &Tensor) -> candle_core::Result<Tensor> {
         // With a slope below 1 the larger of the two is x exactly where x is at least 0.
         input.maximum(&(input * self.slope)?)

@@ -26,6 +26,10 @@ impl Activation for Relu {
     const FIXES: FixedSet = FixedSet::NonNegative;
     const NONNEGATIVE: bool = true;
 
+    fn slope_below(&self) -> Option<f32> {
+        Some(0.0)
+    }
+
     fn apply(&self, input: &Tensor) -> candle_core::Result<Tensor> {
         // Unlike candle's `relu`, this maximum leaves NaN as it is: a fault stays visible to whoever looks for it.
         input.maximum(0.0f32)

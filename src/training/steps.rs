@@ -139,7 +139,11 @@ impl Trainer {
         let settings = &progress.training;
         let rate = progress.rates.rate(settings);
         let rate = Rate { base: factor * rate.base, ..rate };
-        let rule = StepRule { optimizer: settings.optimizer, rate, seed: settings.seed };
+        let rule = StepRule {
+            clip_norm: settings.clip_norm,
+            average_decay: settings.average_decay,
+            ..StepRule::plain(settings.optimizer, rate, settings.seed)
+        };
         let started = Instant::now();
         let mut done = Vec::with_capacity(batches.len());
         environment.compute(|| {

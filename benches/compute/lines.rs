@@ -103,9 +103,7 @@ pub fn workloads() -> Result<Vec<Workload>, NetworkError> {
 /// All lines: training of every network, then inference of single rows, then of batches.
 pub fn lines(workloads: &[Workload]) -> Vec<Line> {
     let line = |task, rows: Option<usize>| {
-        move |workload: &Workload| {
-            Line { workload: workload.clone(), task, rows: rows.unwrap_or(workload.train_rows) }
-        }
+        move |workload: &Workload| Line { workload: workload.clone(), task, rows: rows.unwrap_or(workload.train_rows) }
     };
     let train = workloads.iter().map(line(Task::Train, None));
     let single = workloads.iter().map(line(Task::Infer, Some(1)));

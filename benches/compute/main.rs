@@ -5,6 +5,7 @@
 //! and what makes the comparison fair; `docs/PERFORMANCE.md` keeps a run.
 
 mod agreement;
+mod arithmetic;
 mod lines;
 mod ours;
 mod peak;
@@ -20,6 +21,7 @@ use clap::Parser;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use lines::{Line, Workload};
+use peak::Peak;
 use peer::Peers;
 use turns::{Effort, Measured, Spread};
 use variants::Malloc;
@@ -49,6 +51,10 @@ struct Arguments {
     /// PyTorch without what it compiles first: a run of minutes instead of an hour.
     #[arg(long)]
     without_compile: bool,
+    /// One more variant for every line, as the words of `benches/peers/torch_variants.py`: "channels_last max_autotune".
+    /// May be given more than once.
+    #[arg(long)]
+    also: Vec<String>,
     /// The Python interpreter that has PyTorch.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
@@ -79,13 +85,14 @@ fn main() -> anyhow::Result<()> {
     if let Some(peers) = &mut peers {
         agree(&workloads, &lines, peers)?;
     }
-    let peak = peak::measure(&pool, arguments.seconds)?;
-    println!("{} threads; the largest matrix product reaches {:.0} GFLOP/s", arguments.threads, peak / 1e9);
+    let peer = peers.as_mut().map(|peers| peers.with(Malloc::Keeping));
+    let peak = Peak::measure(&pool, peer, arguments.seconds)?;
+    println!("{} threads; {peak}", arguments.threads);
     let mut measured = Vec::new();
     for line in &lines {
         measured.push(measure(line, &arguments, &pool, peers.as_mut())?);
     }
-    println!("\n{}", tables::summary(&measured, peak));
+    println!("\n{}", tables::summary(&measured, &peak));
     if peers.is_some() {
         println!("\n{}", tables::variants(&measured));
     }
@@ -125,7 +132,7 @@ fn measure(
     peers: Option<&mut Peers>,
 ) -> anyhow::Result<Measured> {
     let effort = Effort { rounds: arguments.rounds, seconds: arguments.seconds };
-    let mut variants = variants::of(line);
+    let mut variants = variants::of(line, &arguments.also);
     variants.retain(|variant| !(arguments.without_compile && variant.compiles()));
     let mut call = pool.install(|| ours::prepare(line))?;
     let measured = turns::measure(line, (&mut call, pool), (peers, variants), effort)?;

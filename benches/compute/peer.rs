@@ -11,11 +11,8 @@ use super::lines::Line;
 use super::variants::{Malloc, Variant};
 
 /// glibc returns nothing to the system and maps nothing on its own: pages are faulted in once.
-const KEEPING_MALLOC: [(&str, &str); 3] = [
-    ("MALLOC_MMAP_MAX_", "0"),
-    ("MALLOC_TRIM_THRESHOLD_", "1099511627776"),
-    ("MALLOC_TOP_PAD_", "67108864"),
-];
+const KEEPING_MALLOC: [(&str, &str); 3] =
+    [("MALLOC_MMAP_MAX_", "0"), ("MALLOC_TRIM_THRESHOLD_", "1099511627776"), ("MALLOC_TOP_PAD_", "67108864")];
 
 /// One process. It computes only while it is asked something.
 pub struct Peer {

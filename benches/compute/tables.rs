@@ -2,10 +2,11 @@
 
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
+use super::peak::Peak;
 use super::turns::{Measured, Spread};
 
-/// Ours beside the best of theirs; `peak` is the machine's operations a second.
-pub fn summary(lines: &[Measured], peak: f64) -> Table {
+/// Ours beside the best of theirs; `peak` is what the machine's speed is measured by.
+pub fn summary(lines: &[Measured], peak: &Peak) -> Table {
     let mut table = with_header(&[
         "line",
         "ours µs",
@@ -14,23 +15,30 @@ pub fn summary(lines: &[Measured], peak: f64) -> Table {
         "throughput, ours ÷ theirs",
         "goal",
         "",
-        "ours, share of peak",
-        "theirs",
+        "ours GFLOP/s",
+        "of the product's peak",
+        "of the arithmetic's",
+        "theirs GFLOP/s",
     ]);
     for measured in lines {
         let Some(ours) = Spread::of(measured.ours.clone()) else { continue };
-        let share = |seconds: f64| format!("{:.0} %", 100.0 * measured.line.flops() / seconds / peak);
+        let speed = |seconds: f64| measured.line.flops() / seconds;
+        let giga = |seconds| format!("{:.0}", speed(seconds) / 1e9);
+        let share = |of: f64| format!("{:.0} %", 100.0 * speed(ours.median) / of);
+        let bounds = [giga(ours.median), share(peak.product()), share(peak.arithmetic)];
         let mut cells = vec![measured.line.to_string(), microseconds(ours.median)];
         match measured.best().and_then(|best| Some((best, best.theirs()?, best.throughput()?))) {
             Some((best, theirs, throughput)) => {
                 let goal = measured.line.goal();
                 cells.extend([microseconds(theirs.median), best.variant.to_string(), ratio(throughput)]);
                 cells.extend([format!("{goal}"), verdict(throughput, goal).into()]);
-                cells.extend([share(ours.median), share(theirs.median)]);
+                cells.extend(bounds);
+                cells.push(giga(theirs.median));
             }
             None => {
                 cells.extend(std::iter::repeat_n("–".to_owned(), 5));
-                cells.extend([share(ours.median), "–".into()]);
+                cells.extend(bounds);
+                cells.push("–".into());
             }
         }
         table.add_row(cells);

@@ -1,14 +1,18 @@
 """What is timed: one call of a workload in one variant, as a function without arguments.
 
-A variant is a set of words: `channels_last` (memory format), `fused` (Adam), one of `frozen`, `compile`,
-`compile_frozen`, `max_autotune`, `reduce_overhead` (what runs the network; eager without any). `keep` (a malloc that
-keeps its memory) is a matter of the process' environment, so whoever starts the process sees to it.
+A variant is a set of words: `channels_last` (memory format); `fused` (Adam); `one_thread`; `folded` (BatchNorms folded
+into their convolutions, for inference); and what runs the network, which is eager without one of them: `frozen`
+(TorchScript, frozen and optimized for inference), `compile`, `compile_frozen` (weights as constants), `max_autotune`;
+`compile_update` compiles the optimizer too. What malloc does with freed memory is a matter of the environment, so
+whoever starts the process sees to it.
 """
 
 import torch
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from torch_networks import NETWORKS
+from torch_networks import NETWORKS, Normed
+from waves import INPUT, wave
 
 CLASSES = 10
 
@@ -20,7 +24,7 @@ def prepare(workload, task, rows, words):
     """One call of `task`, "train" or "infer", of the network `workload` on `rows` rows."""
     torch.manual_seed(1)
     make, shape = NETWORKS[workload]
-    network, batch = make(), torch.randn(rows, *shape)
+    network, batch = make(), wave((rows, *shape), *INPUT)
     if "channels_last" in words:
         if len(shape) != 3:
             raise ValueError("no images, so no memory format")
@@ -50,14 +54,19 @@ def training(network, batch, words):
 def inference(network, batch, words):
     """Logits in evaluation mode."""
     network.eval()
+    if "folded" in words:
+        for module in network.modules():
+            if isinstance(module, Normed):
+                module.convolution = fuse_conv_bn_eval(module.convolution, module.norm)
+                module.norm = torch.nn.Identity()
     if "frozen" in words:
         with torch.no_grad():
             run = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, batch)))
     else:
         run = compiled(network, words)
 
-    # Not `inference_mode`: `torch.compile` freezes under `no_grad` alone. Eager is measured with what is faster there.
-    guard = torch.no_grad if words & {"compile_frozen", "frozen", "max_autotune"} else torch.inference_mode
+    # `torch.compile` freezes weights under `no_grad` alone; elsewhere `inference_mode` does less.
+    guard = torch.no_grad if words & {"compile_frozen", "max_autotune"} else torch.inference_mode
 
     def answer():
         with guard():
@@ -73,8 +82,6 @@ def compiled(network, words):
     settings.freezing = bool(words & {"compile_frozen", "max_autotune"}) and not network.training
     if "max_autotune" in words:
         return torch.compile(network, mode="max-autotune")
-    if "reduce_overhead" in words:
-        return torch.compile(network, mode="reduce-overhead")
     if words & {"compile", "compile_frozen"}:
         return torch.compile(network)
     return network

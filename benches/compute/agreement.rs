@@ -1,5 +1,5 @@
-//! Both sides compute the same function: the same parameters in the same order, and the same logits for the same numbers,
-//! in training and in evaluation. Checked before anything is timed.
+//! Both sides compute the same function: the same parameters in the same order, and the same logits for the same
+//! numbers, in training and in evaluation. Checked before anything is timed.
 
 use anyhow::{Context, bail, ensure};
 use candle_core::{Device, Tensor};
@@ -12,9 +12,9 @@ use super::lines::Workload;
 use super::peer::Peer;
 use super::wave;
 
-/// The largest difference of two logits, as a share of the largest: f32 sums in another order, through twenty layers
-/// whose BatchNorms divide by deviations of small batches.
-const TOLERANCE: f64 = 2e-3;
+/// The largest difference of two logits, as a share of the largest: f32 sums in another order make some 1e-6 of it,
+/// another function makes more than this.
+const TOLERANCE: f64 = 1e-4;
 
 /// How many rows the logits are of.
 const ROWS: usize = 4;

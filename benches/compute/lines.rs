@@ -63,8 +63,8 @@ impl Line {
         }
     }
 
-    /// The network's floating-point operations in one call. A training step counts three forward passes: the gradient by
-    /// the weights and the gradient by the input cost one each. (The first layer's input needs none, so a few are
+    /// The network's floating-point operations in one call. A training step counts three forward passes: the gradient
+    /// by the weights and the gradient by the input cost one each. (The first layer's input needs none, so a few are
     /// counted that nobody does.)
     pub fn flops(&self) -> f64 {
         let passes = if self.task == Task::Train { 3 } else { 1 };

@@ -1,8 +1,8 @@
 //! How fast the engine trains and answers, beside PyTorch on the same machine in the same run.
 //!
-//! `cargo bench --bench compute -- --python PATH` prints one table of ours and the best of PyTorch's variants and one of
-//! all variants; nothing is asserted, because a machine may be busy. `benches/peers/README.md` says how to get PyTorch
-//! and what makes the comparison fair; `docs/PERFORMANCE.md` keeps a run.
+//! `cargo bench --bench compute -- --python PATH` prints one table of ours and the best of PyTorch's variants and one
+//! of all variants; nothing is asserted, because a machine may be busy. `benches/peers/README.md` says how to get
+//! PyTorch and what makes the comparison fair; `docs/PERFORMANCE.md` keeps a run.
 
 mod agreement;
 mod arithmetic;
@@ -51,8 +51,8 @@ struct Arguments {
     /// PyTorch without what it compiles first: a run of minutes instead of an hour.
     #[arg(long)]
     without_compile: bool,
-    /// One more variant for every line, as the words of `benches/peers/torch_variants.py`: "channels_last max_autotune".
-    /// May be given more than once.
+    /// One more variant for every line, as the words of `benches/peers/torch_variants.py`: "fused max_autotune". May be
+    /// given more than once.
     #[arg(long)]
     also: Vec<String>,
     /// The Python interpreter that has PyTorch.
@@ -131,7 +131,7 @@ fn measure(
     pool: &ThreadPool,
     peers: Option<&mut Peers>,
 ) -> anyhow::Result<Measured> {
-    let effort = Effort { rounds: arguments.rounds, seconds: arguments.seconds };
+    let effort = Effort { rounds: arguments.rounds.max(1), seconds: arguments.seconds };
     let mut variants = variants::of(line, &arguments.also);
     variants.retain(|variant| !(arguments.without_compile && variant.compiles()));
     let mut call = pool.install(|| ours::prepare(line))?;

@@ -13,8 +13,8 @@ use super::wave;
 /// One call, with everything that it needs in memory. It runs on a thread of the bench's pool.
 pub type Call = Box<dyn FnMut() -> anyhow::Result<()> + Send>;
 
-/// So small that the state stays where it started, however often the step is done: one that fits its only batch perfectly
-/// would end in denormal numbers, which cost more. The peer has the same.
+/// So small that the state stays where it started, however often the step is done: one that fits its only batch
+/// perfectly would end in denormal numbers, which cost more. The peer has the same.
 const LEARNING_RATE: f64 = 1e-6;
 
 /// Prepares what a line does.

@@ -1,6 +1,7 @@
 //! Turns: ours, theirs, ours, …, so that both sides see the same machine.
 //!
-//! A turn is some calls that settle the caches and threads and then calls that are timed; what counts is its median call.
+//! A turn is some calls that settle the caches and threads and then calls that are timed; what counts is its median
+//! call.
 
 use std::time::Instant;
 

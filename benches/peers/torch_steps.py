@@ -1,10 +1,12 @@
 """PyTorch's side of `benches/compute`: a server over standard input and output, one line of JSON each way.
 
-`{"workload", "task", "rows", "variant": [words], "seconds"}` times calls for about so many seconds and gives
-`{"seconds": [of each call]}`. `{"describe": workload}` gives the shapes of its parameters in order, and its logits under
-fixed parameters, so that both sides can be held to be the same function. `{"product": side, "seconds"}` gives
-`{"fastest": seconds}` of square matrix products. What fails gives `{"error"}`. The bench
-decides when which side runs: nothing runs here unless asked.
+- `{"workload", "task", "rows", "variant": [words], "seconds"}` times calls for about so many seconds and gives
+  `{"seconds": [of each call]}`.
+- `{"describe": workload}` gives the shapes of its parameters in order, and its logits under fixed parameters, so that
+  both sides can be held to be the same function.
+- `{"product": side, "seconds"}` gives `{"fastest": seconds}` of square matrix products.
+
+What fails gives `{"error"}`. The bench decides when which side runs: nothing runs here unless asked.
 """
 
 import json

@@ -16,12 +16,27 @@ from waves import INPUT, wave
 
 CLASSES = 10
 
+# Every word that means something.
+WORDS = {
+    "channels_last",
+    "fused",
+    "one_thread",
+    "folded",
+    "frozen",
+    "compile",
+    "compile_frozen",
+    "max_autotune",
+    "compile_update",
+}
+
 # So small that the state stays where it started; `benches/compute/ours.rs` says why.
 LEARNING_RATE = 1e-6
 
 
 def prepare(workload, task, rows, words):
     """One call of `task`, "train" or "infer", of the network `workload` on `rows` rows."""
+    if words - WORDS:
+        raise ValueError(f"no such words: {' '.join(sorted(words - WORDS))}")
     torch.manual_seed(1)
     make, shape = NETWORKS[workload]
     network, batch = make(), wave((rows, *shape), *INPUT)
@@ -77,11 +92,11 @@ def inference(network, batch, words):
 
 def compiled(network, words):
     """The network behind `torch.compile` where the variant asks for it."""
+    if not words & {"compile", "compile_frozen", "max_autotune"}:
+        return network
     import torch._inductor.config as settings
 
-    settings.freezing = bool(words & {"compile_frozen", "max_autotune"}) and not network.training
-    if "max_autotune" in words:
-        return torch.compile(network, mode="max-autotune")
-    if words & {"compile", "compile_frozen"}:
-        return torch.compile(network)
-    return network
+    options = dict(torch._inductor.list_mode_options("max-autotune")) if "max_autotune" in words else {}
+    # The tracer reads the setting; as an option too it keeps what was compiled without it from being taken instead.
+    settings.freezing = options["freezing"] = bool(words & {"compile_frozen", "max_autotune"}) and not network.training
+    return torch.compile(network, options=options)

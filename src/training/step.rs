@@ -189,7 +189,7 @@ fn within(tensor: &Tensor, largest: f32) -> candle_core::Result<bool> {
 }
 
 /// The numbers of a tensor, copied only where they are not on the CPU in order.
-fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
+pub(super) fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
         return Ok(use_numbers(&values[start..end]));

@@ -51,6 +51,14 @@ impl Vectors {
         found
     }
 
+    /// How many numbers a vector holds.
+    pub fn lanes(self) -> usize {
+        match self {
+            Self::Avx512 => 16,
+            Self::Avx2 | Self::Plain => 8,
+        }
+    }
+
     /// Runs a loop on these vectors.
     pub fn run<L: SimdLoop>(self, work: L) -> L::Output {
         match self {

@@ -69,6 +69,17 @@ impl<'a> Shared<'a> {
         Self { start: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
     }
 
+    /// Where it begins.
+    pub fn start(self) -> *mut f32 {
+        self.start
+    }
+
+    /// A part that several tasks write, each positions of its own.
+    pub fn alias(self, range: Range<usize>) -> *mut [f32] {
+        assert!(range.start <= range.end && range.end <= self.length, "a part lies within its slice");
+        std::ptr::slice_from_raw_parts_mut(self.start.wrapping_add(range.start), range.len())
+    }
+
     /// A part of it.
     ///
     /// # Safety

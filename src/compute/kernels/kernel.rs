@@ -58,6 +58,8 @@ pub struct ForwardPass<'a> {
     pub inputs: &'a [&'a [f32]],
     /// The parameters in the order of the op's declaration.
     pub parameters: &'a [&'a [f32]],
+    /// What [`Kernel::prepare`] made of the parameters; empty while they change with every step.
+    pub prepared: &'a [f32],
     /// The batch that leaves; holds anything before.
     pub output: &'a mut [f32],
     /// What the backward pass will see again: `saved_per_row * rows + saved_per_batch` numbers. Empty in evaluation.
@@ -121,6 +123,14 @@ pub trait Kernel: Debug + Send + Sync {
     fn rectified(&self, _slope: f32) -> Option<Arc<dyn Kernel>> {
         None
     }
+
+    /// Numbers that [`Kernel::prepare`] writes, for vectors of so many lanes.
+    fn prepared(&self, _lanes: usize) -> usize {
+        0
+    }
+
+    /// Lays parameters that will not change as the forward pass reads them, once for many passes.
+    fn prepare(&self, _parameters: &[&[f32]], _crew: &Crew, _to: &mut [f32]) {}
 
     /// The forward pass.
     fn forward(&self, pass: ForwardPass<'_>);

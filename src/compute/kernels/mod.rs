@@ -6,13 +6,24 @@
 //! number depends on sizes alone. Compiled into programs by [`crate::network::program`]; their meaning is that of the op
 //! that names them, and they are held against its f64 reference.
 
-pub mod activation;
+mod activation;
+mod convolution;
 mod crew;
 mod kernel;
-pub mod plane;
+mod linear;
+mod panel;
+mod plane;
 mod put;
-pub mod rectifier;
+mod rectifier;
 mod scratch;
+mod strip;
+mod tile;
 
+pub use activation::{Everywhere, Function};
+pub use convolution::Convolution;
 pub use crew::{Crew, Shared};
 pub use kernel::{Arrival, BackwardPass, Draw, ForwardPass, Kernel, Needs, Place};
+pub use linear::Linear;
+pub use plane::{channels_first, channels_last};
+pub use rectifier::Rectifier;
+pub use strip::Sliding;

@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::activation::{Activation, above_zero};
 use super::document::{Fields, written};
-use crate::compute::kernels::Kernel;
-use crate::compute::kernels::activation::Everywhere;
-use crate::compute::kernels::rectifier::Rectifier;
+use crate::compute::kernels::{Everywhere, Kernel, Rectifier};
 use crate::network::op::{FixedSet, Op};
 
 /// A rectifier that lets a part of negative numbers through, on every element of any shape.

@@ -7,9 +7,7 @@ use serde_json::{Map, Value};
 
 use super::activation::Activation;
 use super::document::Fields;
-use crate::compute::kernels::Kernel;
-use crate::compute::kernels::activation::Everywhere;
-use crate::compute::kernels::rectifier::Rectifier;
+use crate::compute::kernels::{Everywhere, Kernel, Rectifier};
 use crate::network::op::{FixedSet, Op};
 
 /// The rectifier, on every element of any shape.

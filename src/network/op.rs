@@ -196,6 +196,22 @@ pub trait Op: Debug + Send + Sync + 'static {
         None
     }
 
+    /// For a rectifier, max(x, slope * x): its slope, at least 0. A kernel before it may do its work in passing.
+    fn rectifier(&self) -> Option<f32> {
+        None
+    }
+
+    /// Whether its first parameter has one row for every output channel, its second one number, and the channel is their
+    /// linear function: a factor and a shift of every channel behind it can then be folded into them.
+    fn folds(&self) -> bool {
+        false
+    }
+
+    /// For a norm whose statistics are fixed: the factor and the shift of every channel in evaluation.
+    fn fixed_affine(&self, _parameters: &[&[f32]]) -> Option<(Vec<f32>, Vec<f32>)> {
+        None
+    }
+
     /// The forward pass in f64 with plain loops, sums in index order: what the two passes above are held against.
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::crew::Shared;
+use super::fused::rectify_gradient;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs};
 use super::put::{PIECE, Put};
-use super::rectifier::rectify_gradient;
 use crate::compute::vectors::{Loop, widest};
 
 /// The sum of two or more inputs, with a rectifier behind it or not.

@@ -119,6 +119,11 @@ pub trait Kernel: Debug + Send + Sync {
         0
     }
 
+    /// Whether its output is its input, number for number, in a pass of training or of evaluation.
+    fn changes_nothing(&self, _training: bool) -> bool {
+        false
+    }
+
     /// The same kernel followed by max(x, slope * x), in one pass; `None` where that gains nothing.
     fn rectified(&self, _slope: f32) -> Option<Arc<dyn Kernel>> {
         None

@@ -95,3 +95,48 @@ impl Loop for Scale<'_> {
         self.row.iter_mut().for_each(|number| *number *= self.factor);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::random::{Purpose, Random};
+
+    #[test]
+    fn losses_and_gradients_are_those_of_the_formulas_in_f64() {
+        let mut random = Random::keyed(1, Purpose::Probe, 0, "loss");
+        for (rows, width) in [(1, 1), (3, 2), (5, 10), (70, 16), (4, 33), (2, 1000)] {
+            let logits: Vec<f32> = (0..rows * width).map(|_| (random.normal() * 5.0 + 20.0) as f32).collect();
+            let classes: Vec<u32> = (0..rows).map(|_| random.below(width) as u32).collect();
+            let (mut gradient, mut losses) = (logits.clone(), vec![f32::NAN; rows]);
+            cross_entropy(&mut gradient, &classes, &mut losses, &Crew::alone());
+            for (row, &class) in classes.iter().enumerate() {
+                let of_row = |values: &[f32]| -> Vec<f64> {
+                    values[row * width..(row + 1) * width].iter().copied().map(f64::from).collect()
+                };
+                let (logits, gradient) = (of_row(&logits), of_row(&gradient));
+                let total: f64 = logits.iter().map(|logit| logit.exp()).sum();
+                let expected = total.ln() - logits[class as usize];
+                assert!((f64::from(losses[row]) - expected).abs() < 1e-6 * expected.max(1.0), "{rows} {width}");
+                for (at, (found, logit)) in gradient.iter().zip(&logits).enumerate() {
+                    let target = f64::from(u8::from(at == class as usize));
+                    assert!((found * rows as f64 - (logit.exp() / total - target)).abs() < 1e-6, "{rows} {width}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn logits_of_any_size_do_not_overflow_and_one_that_is_not_a_number_shows() {
+        let (mut logits, mut losses) = ([1e30, -1e30, 0.0, f32::NAN, 0.0, 0.0], [1.0; 2]);
+        cross_entropy(&mut logits, &[0, 1], &mut losses, &Crew::alone());
+        assert_eq!((losses[0], &logits[..3]), (0.0, &[0.0; 3][..]));
+        assert!(losses[1].is_nan() && logits[3..].iter().all(|number| number.is_nan()));
+    }
+
+    #[test]
+    fn a_squared_error_is_halved_and_its_gradient_is_that_of_the_mean() {
+        let (mut outputs, mut losses) = ([3.0, 1.0], [f32::NAN; 2]);
+        squared_error(&mut outputs, &[1.0, 2.0], &mut losses);
+        assert_eq!((losses, outputs), ([2.0, 0.5], [1.0, -0.5]));
+    }
+}

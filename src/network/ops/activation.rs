@@ -32,6 +32,11 @@ pub(super) trait Activation: Debug + Send + Sync + 'static {
     /// Whether its values are at least 0 everywhere.
     const NONNEGATIVE: bool = false;
 
+    /// [`Op::rectifier`]; most are none.
+    fn slope_below(&self) -> Option<f32> {
+        None
+    }
+
     /// [`Op::document`]; most have no hyperparameters.
     fn hyperparameters(&self) -> Map<String, Value> {
         Map::new()
@@ -49,9 +54,7 @@ pub(super) trait Activation: Debug + Send + Sync + 'static {
     fn slope(&self, input: &Tensor, output: &Tensor) -> candle_core::Result<Tensor>;
 
     /// [`Op::kernel`].
-    fn loops(&self) -> Option<Arc<dyn Kernel>> {
-        None
-    }
+    fn loops(&self) -> Arc<dyn Kernel>;
 
     /// The function in f64.
     fn number(&self, x: f64) -> f64;
@@ -79,6 +82,10 @@ impl<A: Activation> Op for A {
         A::FIXES
     }
 
+    fn rectifier(&self) -> Option<f32> {
+        self.slope_below()
+    }
+
     fn keeps_nonnegative(&self) -> bool {
         true
     }
@@ -98,7 +105,7 @@ impl<A: Activation> Op for A {
     }
 
     fn kernel(&self, _: &[Shape]) -> Option<Arc<dyn Kernel>> {
-        self.loops()
+        Some(self.loops())
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

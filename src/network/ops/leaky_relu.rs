@@ -44,6 +44,10 @@ impl Activation for LeakyRelu {
         if (0.0..1.0).contains(&self.slope) { Ok(()) } else { Err("`slope` is at least 0 and below 1".into()) }
     }
 
+    fn slope_below(&self) -> Option<f32> {
+        Some(self.slope as f32)
+    }
+
     fn apply(&self, input: &Tensor) -> candle_core::Result<Tensor> {
         // With a slope below 1 the larger of the two is x exactly where x is at least 0.
         input.maximum(&(input * self.slope)?)
@@ -53,8 +57,8 @@ impl Activation for LeakyRelu {
         above_zero(input)?.maximum(self.slope as f32)
     }
 
-    fn loops(&self) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(Everywhere(Rectifier { slope: self.slope as f32 })))
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(Rectifier { slope: self.slope as f32 }))
     }
 
     fn number(&self, x: f64) -> f64 {

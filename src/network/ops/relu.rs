@@ -27,6 +27,10 @@ impl Activation for Relu {
     const FIXES: FixedSet = FixedSet::NonNegative;
     const NONNEGATIVE: bool = true;
 
+    fn slope_below(&self) -> Option<f32> {
+        Some(0.0)
+    }
+
     fn apply(&self, input: &Tensor) -> candle_core::Result<Tensor> {
         // Unlike candle's `relu`, this maximum leaves NaN as it is: a fault stays visible to whoever looks for it.
         input.maximum(0.0f32)
@@ -37,8 +41,8 @@ impl Activation for Relu {
         output.sign()
     }
 
-    fn loops(&self) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(Everywhere(Rectifier { slope: 0.0 })))
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(Rectifier { slope: 0.0 }))
     }
 
     fn number(&self, x: f64) -> f64 {

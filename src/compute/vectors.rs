@@ -8,8 +8,10 @@
 use std::sync::OnceLock;
 
 mod simd;
+mod transpose;
 
 pub use simd::{Simd, SimdLoop};
+pub use transpose::{Extent, transpose};
 
 /// The vector instructions that a loop runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use super::shares::Sharing;
 use super::step::{Fill, Step};
 
 /// Weights with the training state that belongs to them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct State {
     /// Trained parameters and statistics.
     pub parameters: Parameters,

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
+use super::fused::{column_sums, rectify_gradient};
 use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::panel::{Matrix, packed};
-use super::rectifier::{column_sums, rectify_gradient};
 use super::scratch;
 use super::strip::{Padded, Sliding, Strip};
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
@@ -40,7 +40,7 @@ pub struct Convolution {
 impl Convolution {
     /// The convolution from `input` to `output`, which fit each other and the groups.
     pub fn new(input: Place, output: Place, groups: usize, sliding: Sliding) -> Self {
-        let (forward, backward) = (sliding.forward(input, output), sliding.backward(input, output));
+        let (forward, backward) = (sliding.forward(input, output, groups), sliding.backward(input, output, groups));
         Self { input, output, groups, sliding, slope: None, forward, backward }
     }
 

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 
 use crate::compute::vectors::Vectors;
 
-/// Work below this many operations is not handed to other threads: handing over costs as much as it takes.
-const WORTH_SHARING: usize = 1 << 19;
+/// Work below this many operations is not handed to other threads: handing over costs as much as it takes. Tests share
+/// whatever they can.
+const WORTH_SHARING: usize = if cfg!(test) { 0 } else { 1 << 19 };
 
 /// The threads and vectors of a program.
 #[derive(Debug, Clone, Copy)]

@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
+use super::fused::{column_sums, rectify_gradient};
 use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs};
 use super::panel::{Matrix, packed, width};
-use super::rectifier::{column_sums, rectify_gradient};
 use super::scratch;
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
 use crate::compute::vectors::{Simd, SimdLoop};

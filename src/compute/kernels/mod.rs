@@ -6,14 +6,17 @@
 //! number depends on sizes alone. Compiled into programs by [`crate::network::program`]; their meaning is that of the op
 //! that names them, and they are held against its f64 reference.
 
+pub mod activation;
 mod convolution;
 mod copy;
 mod crew;
+mod fused;
 mod kernel;
 mod linear;
 mod panel;
-mod plane;
-mod rectifier;
+pub mod plane;
+mod put;
+pub mod rectifier;
 mod scratch;
 mod strip;
 mod tile;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::tile::VECTORS;
+use crate::compute::vectors::{Extent, transpose};
 
 /// A matrix to pack: element (depth, column) lies at `depth_offset + column * column_step`, depths being listed as runs.
 #[derive(Clone, Copy)]
@@ -39,6 +40,12 @@ impl Matrix<'_> {
                     let from = start + depth * self.depth_step + columns.start;
                     line[..columns.len()].copy_from_slice(&self.weights[from..from + columns.len()]);
                 }
+                continue;
+            }
+            if self.depth_step == 1 {
+                let from = &self.weights[start + columns.start * self.column_step..];
+                let (rows, columns) = (columns.len(), self.depths);
+                transpose(from, lines, Extent { rows, columns, pitch: self.column_step, turned_pitch: width });
                 continue;
             }
             // A few depths at a time: what is read of a column lies in one line of the cache, what is written stays in it.

@@ -12,6 +12,10 @@ pub(super) fn with<R>(count: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     if room.len() < count {
         room.resize(count, 0.0);
     }
+    if cfg!(test) {
+        // Whoever reads what it has not written is to notice.
+        room.fill(f32::NAN);
+    }
     let result = work(&mut room[..count]);
     ROOM.with_borrow_mut(|rooms| rooms.push(room));
     result

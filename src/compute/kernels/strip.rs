@@ -74,14 +74,15 @@ pub(super) struct Strip {
 }
 
 impl Sliding {
-    /// The padded input and the strip of the forward pass from `input` to `output`.
-    pub(super) fn forward(&self, input: Place, output: Place) -> (Padded, Strip) {
+    /// The padded input and the strip of the forward pass from `input` to `output`. Neighbours in the plane are joined
+    /// only with all their channels: in one group.
+    pub(super) fn forward(&self, input: Place, output: Place, groups: usize) -> (Padded, Strip) {
         let size = |axis: usize, side: usize| side + 2 * self.padding[axis];
         let padded = Padded { inner: input, before: self.padding, size: [size(0, input.height), size(1, input.width)] };
         let line = padded.size[1] * input.channels;
         let at = |row: usize, column: usize| row * line + column * input.channels;
         let [height, width] = self.kernel;
-        let joined = self.dilation[1] == 1;
+        let joined = groups == 1 && self.dilation[1] == 1;
         let firsts = if joined { 1 } else { width };
         let taps = (0..height).flat_map(|row| (0..firsts).map(move |column| (row, column)));
         let taps = taps.map(|(row, column)| at(row * self.dilation[0], column * self.dilation[1])).collect();
@@ -99,7 +100,7 @@ impl Sliding {
 
     /// The padded output gradient and the strips of the gradient by the input: together they give every position of
     /// `input` once.
-    pub(super) fn backward(&self, input: Place, output: Place) -> (Padded, Vec<Strip>) {
+    pub(super) fn backward(&self, input: Place, output: Place, groups: usize) -> (Padded, Vec<Strip>) {
         // Along an axis, input i gets from tap k the output (i + padding - k * dilation) / stride, where that is whole.
         let before = |axis: usize| (self.kernel[axis] - 1) * self.dilation[axis] / self.stride[axis];
         let seen = |axis: usize, side: usize| (side - 1 + self.padding[axis]) / self.stride[axis] + 1;
@@ -110,7 +111,7 @@ impl Sliding {
             size: [size(0, input.height, output.height), size(1, input.width, output.width)],
         };
         let line = padded.size[1] * output.channels;
-        let joined = self.stride[1] == 1 && self.dilation[1] == 1;
+        let joined = groups == 1 && self.stride[1] == 1 && self.dilation[1] == 1;
         let mut strips = Vec::new();
         for row_phase in 0..self.stride[0] {
             for column_phase in 0..self.stride[1] {

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::activation::{Activation, above_zero};
 use super::document::{Fields, written};
+use crate::compute::kernels::Kernel;
+use crate::compute::kernels::activation::Everywhere;
+use crate::compute::kernels::rectifier::Rectifier;
 use crate::network::op::{FixedSet, Op};
 
 /// A rectifier that lets a part of negative numbers through, on every element of any shape.
@@ -54,6 +57,10 @@ impl Activation for LeakyRelu {
 
     fn slope(&self, input: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
         above_zero(input)?.maximum(self.slope as f32)
+    }
+
+    fn loops(&self) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(Everywhere(Rectifier { slope: self.slope as f32 })))
     }
 
     fn number(&self, x: f64) -> f64 {

@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 
 use super::super::graph::{Network, Node};
 use super::super::op::{BackwardInput, Forward, ForwardInput, Mode, Op};
+use super::super::parameter::{ParameterKind, ParameterSpec};
 use super::super::shape::Shape;
 use crate::compute::kernels::{Arrival, BackwardPass, Crew, ForwardPass, Kernel, Needs, channels_first, channels_last};
 
@@ -17,7 +18,7 @@ pub(super) struct TensorLayer {
     op: Arc<dyn Op>,
     inputs: Vec<Shape>,
     output: Shape,
-    parameters: Vec<(&'static str, Vec<usize>)>,
+    parameters: Vec<ParameterSpec>,
     /// What the forward pass saved for the backward pass of the same batch.
     saved: Mutex<Vec<Tensor>>,
 }
@@ -30,15 +31,14 @@ impl TensorLayer {
             op: Arc::clone(&node.op),
             inputs: network.input_shapes(node),
             output: network.shape(&node.id).expect("a network knows the shapes of its nodes").clone(),
-            parameters: specs.iter().map(|spec| (spec.name, spec.dims.clone())).collect(),
+            parameters: specs.to_vec(),
             saved: Mutex::new(Vec::new()),
         }
     }
 
     fn parameters(&self, values: &[&[f32]]) -> candle_core::Result<Vec<Tensor>> {
-        let tensor = |(values, (_, dims)): (&&[f32], &(_, Vec<usize>))| {
-            Tensor::from_slice(values, dims.as_slice(), &Device::Cpu)
-        };
+        let tensor =
+            |(values, spec): (&&[f32], &ParameterSpec)| Tensor::from_slice(values, spec.dims.as_slice(), &Device::Cpu);
         values.iter().zip(&self.parameters).map(tensor).collect()
     }
 }
@@ -78,11 +78,15 @@ impl Kernel for TensorLayer {
         };
         let forward = run().expect(FITS);
         numbers(&forward.output, &self.output, pass.output).expect(FITS);
-        for (name, value) in &forward.statistics {
-            let at = self.parameters.iter().position(|(known, _)| known == name).expect(FITS);
-            super::layout::copy(value, pass.statistics[at]).expect(FITS);
-        }
         if pass.training.is_some() {
+            for (at, spec) in
+                self.parameters.iter().enumerate().filter(|(_, spec)| spec.kind == ParameterKind::Statistic)
+            {
+                match forward.statistics.iter().find(|(name, _)| *name == spec.name) {
+                    Some((_, value)) => super::layout::copy(value, pass.statistics[at]).expect(FITS),
+                    None => pass.statistics[at].copy_from_slice(pass.parameters[at]),
+                }
+            }
             *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = forward.saved;
         }
     }

@@ -7,4 +7,5 @@ mod growth;
 mod learning;
 mod newborn;
 mod restart;
+mod set_back;
 mod turns;

@@ -9,14 +9,14 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use super::step::{Batch, StepError, StepOutcome, StepRule, StepTargets};
+use super::rescale::{Rescaling, last_layer, no_last_layer};
+use super::step::{Batch, StepError, StepOutcome, StepRule};
 use crate::compute::kernels::{Crew, Shared};
 use crate::compute::optimizer::{
     AxisBirths, Decays, Moments, OptimizerState, Run, Span, Terms, clip_factor, norm_and_check,
 };
 use crate::growth::State;
-use crate::network::loss::{cross_entropy_of, squared_error_of};
-use crate::network::program::{ParameterLayout, TrainingProgram, copy_numbers};
+use crate::network::program::{TrainingProgram, copy_numbers};
 use crate::network::{Network, NetworkError, ParameterId, ParameterKind, Parameters};
 
 /// Elements of a piece that one thread updates: their arrays together stay in its own cache.
@@ -71,11 +71,11 @@ impl Engine {
         let zeros = || vec![0.0; layout.len()];
         let mut weights = zeros();
         layout.write(&state.parameters, &mut weights)?;
-        let any = |of: fn(&Moments) -> &Option<Tensor>| match state.optimizer.moments.values().any(|one| of(one).is_some())
-        {
-            true => zeros(),
-            false => Vec::new(),
-        };
+        let any =
+            |of: fn(&Moments) -> &Option<Tensor>| match state.optimizer.moments.values().any(|one| of(one).is_some()) {
+                true => zeros(),
+                false => Vec::new(),
+            };
         let (mut first, mut second) = (any(|moments| &moments.first), any(|moments| &moments.second));
         let mut average = any(|moments| &moments.average);
         let (mut births, mut pieces) = (BTreeMap::new(), Vec::new());
@@ -88,7 +88,9 @@ impl Engine {
             {
                 match moment {
                     _ if to.is_empty() => {}
-                    Some(moment) if moment.dims() == placed.dims => copy_numbers(moment, &mut to[placed.range.clone()])?,
+                    Some(moment) if moment.dims() == placed.dims => {
+                        copy_numbers(moment, &mut to[placed.range.clone()])?
+                    }
                     _ => return Err(missing()),
                 }
             }
@@ -112,9 +114,11 @@ impl Engine {
         self.steps
     }
 
-    /// The program, for another state of the same network.
-    pub fn into_program(self) -> TrainingProgram {
-        self.program
+    /// Sees to it that batches of so many rows have room.
+    pub fn make_room(&mut self, network: &Network, rows: usize) {
+        if rows > self.program.rows() {
+            self.program = TrainingProgram::compile(network, rows);
+        }
     }
 
     /// Numbers of weights, gradients, optimizer state, activations of a batch, and what the program works with.
@@ -179,10 +183,8 @@ impl Engine {
         let (program, weights, gradients) = (&mut self.program, &self.weights, &mut self.gradients);
         super::step::lend(&batch.inputs, |inputs| {
             program.run((weights, gradients), inputs, (rule.seed, number), |output, gradient| {
-                mean = match &batch.targets {
-                    StepTargets::Classes(classes) => cross_entropy_of(output, classes, gradient),
-                    StepTargets::Numbers(numbers) => squared_error_of(output, numbers, gradient),
-                };
+                gradient.copy_from_slice(output);
+                mean = batch.targets.mean_loss(gradient);
                 mean.as_ref().is_ok_and(|mean| mean.is_finite())
             })
         })?;
@@ -230,7 +232,9 @@ impl Engine {
 
     fn infinite_statistic(&self) -> Option<&ParameterId> {
         let mut statistics = self.statistics();
-        statistics.find(|(_, range)| !self.gradients[range.clone()].iter().all(|number| number.is_finite())).map(|(id, _)| id)
+        statistics
+            .find(|(_, range)| !self.gradients[range.clone()].iter().all(|number| number.is_finite()))
+            .map(|(id, _)| id)
     }
 
     fn statistics(&self) -> impl Iterator<Item = (&ParameterId, Range<usize>)> {
@@ -257,16 +261,15 @@ impl Engine {
         let averaged = terms.average_decay > 0.0 && !self.average.is_empty();
         let (crew, operations) = self.crew_and_operations();
         let Self { weights, gradients, first, second, average, pieces, .. } = self;
-        let slices = [weights, first, second, average].map(|slice| (!slice.is_empty(), Shared::new(slice)));
+        let kept = [true, !first.is_empty(), !second.is_empty(), averaged];
+        let slices = [weights, first, second, average].map(|slice| Shared::new(slice));
+        let slices: [(bool, Shared<'_>); 4] = std::array::from_fn(|at| (kept[at], slices[at]));
         crew.each(pieces.len(), operations, |at| {
             let range = pieces[at].range.clone();
-            // SAFETY: pieces do not overlap.
-            let part = |(there, slice): (bool, Shared<'_>)| match there {
-                true => unsafe { slice.part(range.clone()) },
-                false => Default::default(),
-            };
-            let [parameter, first, second, average] = slices.map(part);
-            let average = if averaged { average } else { Default::default() };
+            let [parameter, first, second, average] = slices.map(|(kept, slice)| {
+                // SAFETY: pieces do not overlap.
+                unsafe { slice.part(if kept { range.clone() } else { 0..0 }) }
+            });
             constants[at].step(Run { parameter, gradient: &gradients[range.clone()], first, second, average });
         });
         let statistics: Vec<Range<usize>> = self.statistics().map(|(_, range)| range).collect();
@@ -277,10 +280,11 @@ impl Engine {
     }
 
     /// Moves the output layer and all moments against a change of the targets' statistics, as [`super::rescale`] says.
-    pub fn rescale(&mut self, [weight, bias]: [&ParameterId; 2], ratio: f64, shift: f64) -> Option<()> {
+    pub fn rescale(&mut self, network: &Network, rescaling: &Rescaling) -> Result<(), NetworkError> {
+        let Rescaling { ratio, shift } = *rescaling;
         let layout = self.program.layout();
-        let ranges = [weight, bias].map(|id| layout.position(id).map(|at| layout.placed()[at].range.clone()));
-        let [Some(weight), Some(bias)] = ranges else { return None };
+        let ranges = last_layer(network).map(|id| layout.position(&id).map(|at| layout.placed()[at].range.clone()));
+        let [Some(weight), Some(bias)] = ranges else { return Err(no_last_layer(network)) };
         let affine = |slice: &mut [f32], ratio: f64, shift: f64| {
             slice.iter_mut().for_each(|number| *number = *number * ratio as f32 + shift as f32);
         };
@@ -298,6 +302,6 @@ impl Engine {
                 slice[range].copy_from_slice(&numbers);
             }
         }
-        Some(())
+        Ok(())
     }
 }

@@ -3,8 +3,8 @@
 //! Values lie channels last: a row is `[height, width, channels]`, or `[features]` if it is flat, and rows follow each
 //! other without gaps. Parameters lie as their tensors do (out channels first). Kernels allocate nothing that lives longer
 //! than a call, know no networks, and give the same bits whatever the number of threads: sums are taken in partials whose
-//! number depends on sizes alone. Compiled into programs by [`crate::network::program`]; their meaning is that of the op
-//! that names them, and they are held against its f64 reference.
+//! number depends on sizes alone. Each is held against the f64
+//! reference of the layer that it computes.
 
 mod activation;
 mod add;
@@ -18,7 +18,7 @@ mod flatten;
 mod fused;
 mod kernel;
 mod linear;
-mod loss;
+pub mod loss;
 mod mean;
 mod panel;
 mod plane;

@@ -6,6 +6,7 @@
 //! number depends on sizes alone. Compiled into programs by [`crate::network::program`]; their meaning is that of the op
 //! that names them, and they are held against its f64 reference.
 
+mod across;
 mod activation;
 mod add;
 mod batch_norm;
@@ -13,16 +14,22 @@ mod channels;
 mod convolution;
 mod copy;
 mod crew;
+mod depthwise;
+mod dropout;
+mod embedding;
 mod exp;
 mod flatten;
 mod fused;
 mod kernel;
 mod linear;
 mod loss;
+mod maxout;
 mod mean;
+mod mul;
 mod panel;
 mod plane;
 mod pool;
+mod prelu;
 mod put;
 mod rectifier;
 mod scratch;
@@ -32,6 +39,7 @@ mod strip;
 mod tile;
 mod window;
 
+pub use across::{Across, Measure};
 pub use activation::{Everywhere, Function};
 pub use add::Add;
 pub use batch_norm::BatchNorm;
@@ -39,13 +47,19 @@ pub use channels::{Concat, Split};
 pub use convolution::Convolution;
 pub use copy::Copy;
 pub use crew::{Crew, Shared};
+pub use depthwise::Depthwise;
+pub use dropout::{Dropout, Mask};
+pub use embedding::Embedding;
 pub use flatten::Flatten;
 pub use kernel::{Arrival, BackwardPass, Draw, ForwardPass, Kernel, Needs, Place};
 pub use linear::Linear;
 pub use loss::{cross_entropy, squared_error};
+pub use maxout::Maxout;
 pub use mean::GlobalAvgPool;
+pub use mul::Mul;
 pub use plane::{channels_first, channels_last};
 pub use pool::{Pool, Pooled};
+pub use prelu::Prelu;
 pub use rectifier::Rectifier;
 pub use smooth::{Gelu, Sigmoid, Silu, Tanh};
 pub use strip::Sliding;

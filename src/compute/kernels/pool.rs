@@ -4,7 +4,7 @@ use super::crew::Shared;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::strip::Sliding;
-use super::window::{Windows, load, store};
+use super::window::{Windows, load, store, vectors_for};
 use crate::compute::vectors::{Simd, SimdLoop};
 
 /// What becomes of a window's numbers.
@@ -43,6 +43,7 @@ impl Kernel for Pool {
     fn forward(&self, pass: ForwardPass<'_>) {
         let (windows, input) = (&self.windows, pass.inputs[0]);
         let (entering, leaving) = (windows.input.numbers(), windows.output.numbers());
+        let vectors = vectors_for(windows.output.channels, pass.crew);
         let keeps = pass.saved.len() / pass.rows;
         let (output, saved) = (Shared::new(pass.output), Shared::new(pass.saved));
         pass.crew.each(pass.rows, pass.rows * windows.operations(), |row| {
@@ -53,9 +54,9 @@ impl Kernel for Pool {
                 Pooled::Largest => {
                     // SAFETY: rows do not overlap.
                     let taps = unsafe { saved.part(row * keeps..(row + 1) * keeps) };
-                    pass.crew.vectors.run(Largest { windows, from, to, taps });
+                    vectors.run(Largest { windows, from, to, taps });
                 }
-                Pooled::Mean => pass.crew.vectors.run(Mean { windows, from, to }),
+                Pooled::Mean => vectors.run(Mean { windows, from, to }),
             }
         });
     }
@@ -63,6 +64,7 @@ impl Kernel for Pool {
     fn backward(&self, pass: BackwardPass<'_>) {
         let (windows, gradient, saved) = (&self.windows, &*pass.gradient, pass.saved);
         let (entering, leaving) = (windows.input.numbers(), windows.output.numbers());
+        let vectors = vectors_for(windows.output.channels, pass.crew);
         let Some((to, put)) = pass.input_gradients[0].place() else { return };
         pass.crew.each(pass.rows, 2 * pass.rows * windows.operations(), |row| {
             // SAFETY: rows do not overlap.
@@ -73,8 +75,8 @@ impl Kernel for Pool {
             let range = row * leaving..(row + 1) * leaving;
             let gradient = &gradient[range.clone()];
             match self.pooled {
-                Pooled::Largest => pass.crew.vectors.run(ToLargest { windows, gradient, taps: &saved[range], to }),
-                Pooled::Mean => pass.crew.vectors.run(ToAll { windows, gradient, to }),
+                Pooled::Largest => vectors.run(ToLargest { windows, gradient, taps: &saved[range], to }),
+                Pooled::Mean => vectors.run(ToAll { windows, gradient, to }),
             }
         });
     }

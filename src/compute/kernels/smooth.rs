@@ -96,8 +96,8 @@ fn logistic(x: f32) -> f32 {
 #[inline(always)]
 fn share_below(x: f32) -> (f32, f32) {
     let far = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    // From 14 standard deviations on there is nothing left to square.
-    let near = if far > 10.0 { 10.0 } else { far };
+    // From 15 standard deviations on nothing is left, and there is nothing more to square.
+    let near = if far > 11.0 { 11.0 } else { far };
     let bell = exp(-near * near);
     let t = 1.0 / (1.0 + 0.327_591_1 * near);
     let series = 1.061_405_4 * t - 1.453_152;

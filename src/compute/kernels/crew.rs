@@ -9,7 +9,7 @@ use crate::compute::vectors::Vectors;
 
 /// Work below this many operations is not handed to other threads: handing over costs as much as it takes. Tests share
 /// whatever they can.
-const WORTH_SHARING: usize = if cfg!(test) { 0 } else { 1 << 19 };
+const WORTH_SHARING: usize = if cfg!(test) { 1 } else { 1 << 19 };
 
 /// The threads and vectors of a program.
 #[derive(Debug, Clone, Copy)]

@@ -116,7 +116,7 @@ impl Loop for Masked<'_> {
         for (site, (to, from)) in sites.enumerate() {
             let (row, position) = ((self.first + site) / positions, (self.first + site) % positions);
             let start = (row * self.place.numbers() + position) as u32;
-            let masked = from.iter().zip(0u32..).map(|(number, channel)| {
+            let masked = from.iter().zip(0..channels as u32).map(|(number, channel)| {
                 let index = start.wrapping_add(channel.wrapping_mul(positions as u32));
                 number * if mask.keeps(index) { factor } else { 0.0 }
             });

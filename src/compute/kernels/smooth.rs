@@ -105,7 +105,8 @@ fn share_below(x: f32) -> (f32, f32) {
     let series = series * t - 0.284_496_74;
     let series = series * t + 0.254_829_6;
     let beyond = 0.5 * series * t * bell;
-    (if x > 0.0 { 1.0 - beyond } else { beyond }, bell)
+    // 1 less what lies beyond where x has no sign, and what lies beyond where it has one.
+    ((0.5 + 0.5f32.copysign(x)) - beyond.copysign(x), bell)
 }
 
 #[cfg(test)]

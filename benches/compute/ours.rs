@@ -32,7 +32,7 @@ fn training_step(line: &Line) -> anyhow::Result<Call> {
     let mut state = first_state(&network, initialize(&network, 1, &Device::Cpu)?, &optimizer)?;
     let classes = (0..line.rows).map(|row| (row % CLASSES) as u32).collect();
     let batch = Batch { inputs: rows(line)?, targets: StepTargets::Classes(classes) };
-    let rule = StepRule { optimizer, rate: Rate::constant(LEARNING_RATE), seed: 1 };
+    let rule = StepRule::plain(optimizer, Rate::constant(LEARNING_RATE), 1);
     Ok(Box::new(move || {
         let outcome = step(&network, &mut state, &batch, &rule)?;
         ensure!(matches!(outcome, StepOutcome::Done { loss } if loss > 0.0), "{outcome:?}");

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{CpuStorage, Storage, Tensor};
 
 use super::encoded::{EncodedLabels, EncodedRows};
+use crate::compute::kernels::{Crew, loss};
 use crate::compute::optimizer::{
     Decays, Optimizer, OptimizerState, Rate, Terms, UpdateError, clip_factor, norm_and_check,
 };
@@ -23,6 +24,36 @@ pub enum StepTargets {
     Classes(Vec<u32>),
     /// Standardised regression targets.
     Numbers(Vec<f32>),
+}
+
+impl StepTargets {
+    /// The mean loss of outputs `[rows, classes]` or `[rows, 1]`, which become the gradient of it.
+    ///
+    /// # Errors
+    /// Not one target a row, a class that is none.
+    pub(super) fn mean_loss(&self, outputs: &mut [f32]) -> Result<f64, StepError> {
+        let rows = match self {
+            Self::Classes(classes) => classes.len(),
+            Self::Numbers(numbers) => numbers.len(),
+        };
+        if rows == 0 || !outputs.len().is_multiple_of(rows) {
+            return Err(NetworkError::Batch(format!("{} outputs for {rows} labels", outputs.len())).into());
+        }
+        let width = outputs.len() / rows;
+        let mut losses = vec![0.0; rows];
+        match self {
+            Self::Classes(classes) if classes.iter().all(|&class| (class as usize) < width) => {
+                loss::cross_entropy(outputs, classes, &mut losses, &Crew::alone());
+            }
+            Self::Classes(_) => return Err(StepError::UnknownClass),
+            Self::Numbers(numbers) if width == 1 => loss::squared_error(outputs, numbers, &mut losses),
+            Self::Numbers(_) => {
+                let reason = format!("{width} outputs, but a regression has 1");
+                return Err(NetworkError::Batch(reason).into());
+            }
+        }
+        Ok(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / rows as f64)
+    }
 }
 
 /// A batch, ready for a step.
@@ -189,7 +220,7 @@ fn within(tensor: &Tensor, largest: f32) -> candle_core::Result<bool> {
 }
 
 /// The numbers of a tensor, copied only where they are not on the CPU in order.
-fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
+pub(super) fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
         return Ok(use_numbers(&values[start..end]));

@@ -3,8 +3,7 @@
 //! Values lie channels last: a row is `[height, width, channels]`, or `[features]` if it is flat, and rows follow each
 //! other without gaps. Parameters lie as their tensors do (out channels first). Kernels allocate nothing that lives longer
 //! than a call, know no networks, and give the same bits whatever the number of threads: sums are taken in partials whose
-//! number depends on sizes alone. Compiled into programs by [`crate::network::program`]; their meaning is that of the op
-//! that names them, and they are held against its f64 reference.
+//! number depends on sizes alone. Each is held against the f64 reference of the layer that it computes.
 
 mod across;
 mod activation;
@@ -22,7 +21,7 @@ mod flatten;
 mod fused;
 mod kernel;
 mod linear;
-mod loss;
+pub mod loss;
 mod maxout;
 mod mean;
 mod mul;
@@ -53,7 +52,6 @@ pub use embedding::Embedding;
 pub use flatten::Flatten;
 pub use kernel::{Arrival, BackwardPass, Draw, ForwardPass, Kernel, Needs, Place};
 pub use linear::Linear;
-pub use loss::{cross_entropy, squared_error};
 pub use maxout::Maxout;
 pub use mean::GlobalAvgPool;
 pub use mul::Mul;

@@ -8,10 +8,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
+use super::fused::column_sums;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs};
 use super::put::Put;
 use super::scratch;
-use super::sites::{Partials, Sites, Sums, cut, fold, repeat};
+use super::sites::{Partials, Sites, cut, fold, repeat};
 use crate::compute::vectors::{Loop, widest};
 
 /// A normalisation of so many channels, with a rectifier behind it or not.
@@ -211,7 +212,8 @@ fn measure_piece(piece: &[f32], sites: Sites, moments: &mut [f32]) {
         let [sums, squares, means] = cut(room, period);
         let [left, square] = cut(by_channel, sites.channels);
         let (mean, about) = moments.split_at_mut(sites.channels);
-        widest(Sums { numbers: piece, sums: &mut *sums });
+        sums.fill(0.0);
+        column_sums(piece, period, sums);
         fold(sums, mean);
         mean.iter_mut().for_each(|mean| *mean /= count);
         repeat(mean, means);

@@ -1,10 +1,11 @@
 //! The mean of every channel over a row's positions.
 
 use super::crew::Shared;
+use super::fused::column_sums;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::scratch;
-use super::sites::{Sites, Sums, fold};
+use super::sites::{Sites, fold};
 use crate::compute::vectors::{Loop, widest};
 
 /// Images of a place to their channels' means.
@@ -28,7 +29,8 @@ impl Kernel for GlobalAvgPool {
             // SAFETY: rows do not overlap.
             let to = unsafe { output.part(row * channels..(row + 1) * channels) };
             scratch::with(period, |sums| {
-                widest(Sums { numbers: &batch[row * numbers..(row + 1) * numbers], sums: &mut *sums });
+                sums.fill(0.0);
+                column_sums(&batch[row * numbers..(row + 1) * numbers], period, sums);
                 fold(sums, to);
             });
             to.iter_mut().for_each(|mean| *mean *= share);

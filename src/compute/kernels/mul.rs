@@ -4,7 +4,7 @@ use super::crew::Shared;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::scratch;
-use super::sites::Sums;
+use super::sites::fold;
 use crate::compute::vectors::{Loop, widest};
 
 /// The product of inputs of one place and of flat rows of its channels.
@@ -62,7 +62,7 @@ impl Kernel for Mul {
                     if own == numbers {
                         return put.all(to, through.iter().copied());
                     }
-                    widest(Sums { numbers: through, sums: &mut *sums });
+                    fold(through, sums);
                     put.all(to, sums.iter().copied());
                 });
             }

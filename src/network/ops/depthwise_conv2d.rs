@@ -192,6 +192,10 @@ impl Op for DepthwiseConv2d {
         Some(Arc::new(kernels::Depthwise::new(inputs[0].place(), output, self.window().sliding())))
     }
 
+    fn folds(&self) -> bool {
+        true
+    }
+
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
         self.convolution(input.inputs[0].shape.channels()).reference(&input)
     }

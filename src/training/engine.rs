@@ -27,7 +27,7 @@ const UPDATE_OPERATIONS: usize = 64;
 
 /// A network's training state, laid out for its program.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub struct Engine {
     program: TrainingProgram,
     weights: Vec<f32>,
     /// After a step's passes: gradients, and new values of running statistics.

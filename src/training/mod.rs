@@ -9,7 +9,7 @@ pub mod checkpoint;
 mod creation;
 mod demands;
 pub mod encoded;
-mod engine;
+pub mod engine;
 mod environment;
 mod error;
 pub mod evaluation;

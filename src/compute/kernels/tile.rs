@@ -5,6 +5,9 @@
 //! number that is loaded meets a whole vector, so that on wide vectors the tile runs at the rate of multiply-adds, not of
 //! loads. Sums run in one order for every element, whatever tile it falls into. For the kernels of this folder.
 
+// Loops over registers are written by index, as the registers lie: the compiler unrolls them.
+#![expect(clippy::needless_range_loop)]
+
 use crate::compute::vectors::Simd;
 
 /// How many vectors wide a panel is; the last panel of a matrix may be one.

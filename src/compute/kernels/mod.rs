@@ -35,6 +35,8 @@ mod scratch;
 mod sites;
 mod smooth;
 mod strip;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod window;
 

@@ -87,7 +87,7 @@ impl Kernel for Across {
         let (scale, shift) = (pass.parameters[0], pass.parameters.get(1).copied().unwrap_or(&[]));
         let keeps = pass.training.is_some();
         let (output, saved) = (Shared::new(pass.output), Shared::new(pass.saved));
-        sites.each(pass.crew, 10, |range| {
+        sites.each(pass.crew, 40, |range| {
             let statistics = self.statistics(&range);
             // SAFETY: pieces do not overlap.
             let to = unsafe { output.part(range.clone()) };
@@ -115,7 +115,7 @@ impl Kernel for Across {
                 widest(Back { across: self, scale, batch, gradient, statistics, sums, place, room });
             });
         };
-        self.sites(batch).partials(pass.crew, (2 * channels, 12), work, |partials| {
+        self.sites(batch).partials(pass.crew, (2 * channels, 40), work, |partials| {
             for (index, by_parameter) in pass.parameter_gradients.iter_mut().enumerate() {
                 for (channel, gradient) in by_parameter.iter_mut().enumerate() {
                     *gradient = partials.total(index * channels + channel) as f32;

@@ -13,7 +13,7 @@ pub trait Function: Debug + Copy + Send + Sync + 'static {
     /// Whether [`Function::slope`] wants to see the function's value; else it sees its argument.
     const SEES_VALUE: bool;
 
-    /// Operations that a number takes, roughly.
+    /// Operations that a number takes, roughly: what [`Crew::each`](super::Crew::each) counts.
     const OPERATIONS: usize;
 
     /// The function.

@@ -34,7 +34,7 @@ impl BatchNorm {
     /// Mean and variance of every channel of the batch, in the order of channels.
     fn measure(&self, batch: &[f32], sites: Sites, crew: &Crew, mut take: impl FnMut(usize, Moments)) {
         let work = |range, sums: &mut [f32]| measure_piece(&batch[range], sites, sums);
-        sites.partials(crew, (2 * self.channels, 5), work, |partials| {
+        sites.partials(crew, (2 * self.channels, 14), work, |partials| {
             for channel in 0..self.channels {
                 take(channel, self.combined(&partials, sites, channel));
             }
@@ -66,7 +66,7 @@ impl BatchNorm {
             repeat(factor, factors);
             repeat(shift, shifts);
             let affine = Affine { means, factors, shifts, slope: self.slope };
-            sites.each(crew, 3, |range| {
+            sites.each(crew, 10, |range| {
                 // SAFETY: pieces do not overlap.
                 widest(Apply { affine, from: &batch[range.clone()], to: unsafe { output.part(range) } });
             });
@@ -178,7 +178,7 @@ impl Kernel for BatchNorm {
                     fold(along, &mut sums[channels..]);
                 });
             };
-            sites.partials(pass.crew, (2 * channels, 6), work, |partials| {
+            sites.partials(pass.crew, (2 * channels, 14), work, |partials| {
                 let count = if sites.count == 1 { f64::INFINITY } else { sites.count as f64 };
                 for channel in 0..channels {
                     let (plain, inverse) = (partials.total(channel), f64::from(inverses[channel]));
@@ -194,7 +194,7 @@ impl Kernel for BatchNorm {
             let Some((to, put)) = pass.input_gradients[0].place() else { return };
             repeat(constant, constants);
             repeat(slope, slopes);
-            sites.each(pass.crew, 8, |range| {
+            sites.each(pass.crew, 16, |range| {
                 // SAFETY: pieces do not overlap.
                 let to = unsafe { to.part(range.clone()) };
                 let (batch, gradient) = (&batch[range.clone()], &gradient[range]);

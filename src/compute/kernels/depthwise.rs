@@ -65,7 +65,7 @@ impl Kernel for Depthwise {
         let vectors = vectors_for(windows.output.channels, pass.crew);
         let output = Shared::new(pass.output);
         self.by_tap(pass.parameters[0], |weight| {
-            pass.crew.each(pass.rows, 2 * pass.rows * windows.operations(), |row| {
+            pass.crew.each(pass.rows, 8 * pass.rows * windows.operations(), |row| {
                 // SAFETY: rows do not overlap.
                 let to = unsafe { output.part(row * leaving..(row + 1) * leaving) };
                 self.repeated(&input[row * entering..(row + 1) * entering], |from| {
@@ -80,7 +80,7 @@ impl Kernel for Depthwise {
         let (entering, leaving) = (self.entering(), windows.output.numbers());
         let (channels, taps) = (windows.output.channels, windows.taps());
         let vectors = vectors_for(channels, pass.crew);
-        let operations = 2 * pass.rows * windows.operations();
+        let operations = 8 * pass.rows * windows.operations();
         // One partial sum a row for every tap and the bias.
         let width = (taps + 1) * channels;
         scratch::with(pass.rows * width, |partials| {

@@ -71,7 +71,7 @@ impl Kernel for Dropout {
         pass.saved.copy_from_slice(&[(key >> 16) as f32, (key & 0xffff) as f32]);
         let (place, factor, from, channels) = (self.place, self.kept(), pass.inputs[0], self.place.channels);
         let output = Shared::new(pass.output);
-        pass.crew.pieces(from.len() / channels, self.sites(), 8 * from.len(), |sites| {
+        pass.crew.pieces(from.len() / channels, self.sites(), 14 * from.len(), |sites| {
             let range = sites.start * channels..sites.end * channels;
             // SAFETY: pieces do not overlap.
             let to = unsafe { output.part(range.clone()) };
@@ -84,7 +84,7 @@ impl Kernel for Dropout {
         let mask = Mask { draws, probability: self.probability as f32 };
         let (place, factor, from, channels) = (self.place, self.kept(), &*pass.gradient, self.place.channels);
         let Some((to, put)) = pass.input_gradients[0].place() else { return };
-        pass.crew.pieces(from.len() / channels, self.sites(), 8 * from.len(), |sites| {
+        pass.crew.pieces(from.len() / channels, self.sites(), 14 * from.len(), |sites| {
             let range = sites.start * channels..sites.end * channels;
             // SAFETY: pieces do not overlap.
             let to = unsafe { to.part(range.clone()) };

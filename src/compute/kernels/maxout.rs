@@ -56,7 +56,7 @@ impl Kernel for Maxout {
             });
             let (all, output, keeps) = (&*all, Shared::new(output), !saved.is_empty());
             let saved = Shared::new(saved);
-            crew.each(rows, all.len(), |row| {
+            crew.each(rows, 10 * all.len(), |row| {
                 let range = row * self.out..(row + 1) * self.out;
                 let pieces = all[range.start * self.pieces..range.end * self.pieces].chunks_exact(self.pieces);
                 // SAFETY: rows do not overlap.

@@ -23,7 +23,7 @@ impl Mul {
     }
 
     fn operations(&self, rows: usize) -> usize {
-        rows * self.place.numbers() * self.numbers.len()
+        8 * rows * self.place.numbers() * self.numbers.len()
     }
 }
 

@@ -46,7 +46,7 @@ impl Kernel for Pool {
         let vectors = vectors_for(windows.output.channels, pass.crew);
         let keeps = pass.saved.len() / pass.rows;
         let (output, saved) = (Shared::new(pass.output), Shared::new(pass.saved));
-        pass.crew.each(pass.rows, pass.rows * windows.operations(), |row| {
+        pass.crew.each(pass.rows, 6 * pass.rows * windows.operations(), |row| {
             let from = &input[row * entering..(row + 1) * entering];
             // SAFETY: rows do not overlap.
             let to = unsafe { output.part(row * leaving..(row + 1) * leaving) };
@@ -66,7 +66,7 @@ impl Kernel for Pool {
         let (entering, leaving) = (windows.input.numbers(), windows.output.numbers());
         let vectors = vectors_for(windows.output.channels, pass.crew);
         let Some((to, put)) = pass.input_gradients[0].place() else { return };
-        pass.crew.each(pass.rows, 2 * pass.rows * windows.operations(), |row| {
+        pass.crew.each(pass.rows, 6 * pass.rows * windows.operations(), |row| {
             // SAFETY: rows do not overlap.
             let to = unsafe { to.part(row * entering..(row + 1) * entering) };
             if put == Put::Over {

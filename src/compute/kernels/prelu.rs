@@ -27,7 +27,7 @@ impl Kernel for Prelu {
         scratch::with(sites.period(), |slopes| {
             repeat(pass.parameters[0], slopes);
             let slopes = &*slopes;
-            sites.each(pass.crew, 2, |range| {
+            sites.each(pass.crew, 8, |range| {
                 // SAFETY: pieces do not overlap.
                 widest(Bend { slopes, from: &batch[range.clone()], to: unsafe { output.part(range) } });
             });
@@ -52,7 +52,7 @@ impl Kernel for Prelu {
                     widest(Back { slopes, batch, gradient, put, to: unsafe { to.part(range) } });
                 }
             };
-            sites.partials(pass.crew, (self.channels, 4), work, |partials| {
+            sites.partials(pass.crew, (self.channels, 20), work, |partials| {
                 for (channel, slope) in pass.parameter_gradients[0].iter_mut().enumerate() {
                     *slope = partials.total(channel) as f32;
                 }

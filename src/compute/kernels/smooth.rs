@@ -21,7 +21,7 @@ pub struct Gelu;
 
 impl Function for Sigmoid {
     const SEES_VALUE: bool = true;
-    const OPERATIONS: usize = 20;
+    const OPERATIONS: usize = 30;
 
     #[inline(always)]
     fn value(self, x: f32) -> f32 {
@@ -36,7 +36,7 @@ impl Function for Sigmoid {
 
 impl Function for Tanh {
     const SEES_VALUE: bool = true;
-    const OPERATIONS: usize = 24;
+    const OPERATIONS: usize = 40;
 
     #[inline(always)]
     fn value(self, x: f32) -> f32 {
@@ -55,7 +55,7 @@ impl Function for Tanh {
 
 impl Function for Silu {
     const SEES_VALUE: bool = false;
-    const OPERATIONS: usize = 22;
+    const OPERATIONS: usize = 40;
 
     #[inline(always)]
     fn value(self, x: f32) -> f32 {
@@ -71,7 +71,7 @@ impl Function for Silu {
 
 impl Function for Gelu {
     const SEES_VALUE: bool = false;
-    const OPERATIONS: usize = 36;
+    const OPERATIONS: usize = 55;
 
     #[inline(always)]
     fn value(self, x: f32) -> f32 {

@@ -4,6 +4,7 @@
 //! its first step, and every random choice is keyed, so a restart continues as if nothing had happened.
 
 pub mod adoption;
+pub mod assembly;
 pub mod checkpoint;
 mod creation;
 mod demands;
@@ -22,6 +23,7 @@ pub mod journal;
 pub mod learner;
 mod learner_slot;
 mod load;
+pub mod memory;
 mod orders;
 mod passes;
 pub mod patch;

@@ -79,8 +79,7 @@ impl Convolution {
         self.with_turned(weight, |weight| {
             let groups = weight.chunks_exact(outputs * inputs * taps).zip(to.chunks_exact_mut(size));
             for (weights, to) in groups {
-                let matrix =
-                    Matrix { weights, runs: &runs, depth_step: 1, depths: inputs, column_step: inputs * taps };
+                let matrix = Matrix { weights, runs: &runs, depth_step: 1, depths: inputs, column_step: inputs * taps };
                 matrix.pack_all(outputs, crew.vectors.lanes(), to);
             }
         });

@@ -77,7 +77,13 @@ impl TrainingProgram {
                 let first = !std::mem::replace(&mut met[value], true);
                 // Both share a place only where the schedule found that it may be so.
                 let here = gradients[value] == gradients[step.output];
-                Some(if here { Below::InPlace } else if first { Below::First(slot) } else { Below::Further(slot) })
+                Some(if here {
+                    Below::InPlace
+                } else if first {
+                    Below::First(slot)
+                } else {
+                    Below::Further(slot)
+                })
             };
             let arrivals: Vec<_> = step.inputs.iter().map(arrival).collect();
             below.push(arrivals);

@@ -102,8 +102,10 @@ pub struct ServingConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// `cpu`, or `cuda:0` in a build with CUDA.
+    /// `cpu`, `cuda:N` in a build with CUDA, or `auto`.
     pub device: String,
+    /// How exactly a GPU computes matrix products: `f32`, `tf32` or `bf16`.
+    pub precision: String,
     /// Compute threads; 0: one for every core but one, at least one.
     pub threads: usize,
     /// Learners that train at once.
@@ -180,6 +182,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             device: "cpu".into(),
+            precision: "f32".into(),
             threads: 0,
             trainers: 1,
             turn_ms: 250,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 mod rate;
 mod spans;
 mod state_file;
+mod tensors;
 mod update;
 
 pub use rate::{Rate, Warmup};
@@ -125,7 +126,10 @@ impl Optimizer {
         step: u64,
         rate: &Rate,
     ) -> candle_core::Result<Tensor> {
-        update::update(self, update::Step { parameter, gradient, number: step, rate }, moments)
+        if parameter.device().is_cpu() {
+            return update::update(self, update::Step { parameter, gradient, number: step, rate }, moments);
+        }
+        tensors::update(self, tensors::Step { parameter, gradient, number: step, rate }, moments)
     }
 }
 

@@ -43,7 +43,7 @@ impl Warmup {
 
 impl Rate {
     /// The same rate for every element at every step, without decay.
-    pub fn constant(base: f64) -> Self {
+    pub const fn constant(base: f64) -> Self {
         Self { base, warmup: Warmup::NONE, restarted: None, decay: 0.0 }
     }
 

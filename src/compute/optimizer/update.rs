@@ -145,7 +145,7 @@ impl Adam {
 }
 
 /// 1 / (1 - decay^age): what turns a mean that began at zero into one without bias (Kingma and Ba 2015, §3).
-fn correction(decay: f64, age: u64) -> f64 {
+pub(super) fn correction(decay: f64, age: u64) -> f64 {
     1.0 / (1.0 - power(decay, age))
 }
 

@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{CpuStorage, Storage, Tensor};
+use candle_core::Tensor;
 
 use super::encoded::{EncodedLabels, EncodedRows};
+use crate::compute::finite::first_beyond;
 use crate::compute::optimizer::{Optimizer, OptimizerState, Rate};
 use crate::growth::State;
 use crate::network::execute::{backward, forward};
@@ -111,15 +112,11 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
     }
     let statistics = pass.statistics.clone();
     let gradients = backward(network, &state.parameters, pass, &loss.gradient)?;
-    for (id, gradient) in &gradients {
-        if !within(gradient, LARGEST_GRADIENT)? {
-            return Ok(StepOutcome::NonFinite { what: format!("gradient of {id}") });
-        }
+    if let Some(id) = first_beyond(gradients.iter(), LARGEST_GRADIENT)? {
+        return Ok(StepOutcome::NonFinite { what: format!("gradient of {id}") });
     }
-    for (id, statistic) in &statistics {
-        if !within(statistic, f32::MAX)? {
-            return Ok(StepOutcome::NonFinite { what: format!("statistic {id}") });
-        }
+    if let Some(id) = first_beyond(statistics.iter(), f32::MAX)? {
+        return Ok(StepOutcome::NonFinite { what: format!("statistic {id}") });
     }
     let decaying = if rule.rate.decay == 0.0 { BTreeSet::new() } else { weights(network) };
     // Everything new is collected first, so that whatever fails leaves the state as it was.
@@ -131,10 +128,10 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
         let decay = if decaying.contains(id) { rule.rate.decay } else { 0.0 };
         let rate = Rate { decay, ..rule.rate };
         let parameter = rule.optimizer.update(parameter, gradient, &mut moments, number, &rate)?;
-        if !within(&parameter, f32::MAX)? {
-            return Ok(StepOutcome::NonFinite { what: format!("parameter {id}") });
-        }
         updated.push((id.clone(), parameter, moments));
+    }
+    if let Some(id) = first_beyond(updated.iter().map(|(id, parameter, _)| (id, parameter)), f32::MAX)? {
+        return Ok(StepOutcome::NonFinite { what: format!("parameter {id}") });
     }
     for (id, parameter, moments) in updated {
         state.optimizer.moments.insert(id.to_string(), moments);
@@ -160,20 +157,6 @@ pub fn first_state(network: &Network, parameters: Parameters, optimizer: &Optimi
         moments.insert(id.to_string(), optimizer.moments(parameter, out_axis, in_axis, 0)?);
     }
     Ok(State { parameters, optimizer: OptimizerState { step: 0, moments } })
-}
-
-/// Whether every element is a number of at most this size.
-fn within(tensor: &Tensor, largest: f32) -> candle_core::Result<bool> {
-    let fits = |values: &[f32]| {
-        // Without an early exit the loop over a chunk becomes vector instructions.
-        values.chunks(4_096).all(|chunk| chunk.iter().fold(true, |all, value| all & (value.abs() <= largest)))
-    };
-    let (storage, layout) = tensor.storage_and_layout();
-    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-        return Ok(fits(&values[start..end]));
-    }
-    drop(storage);
-    Ok(fits(&tensor.flatten_all()?.to_vec1::<f32>()?))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod finite;
+pub mod kernels;
 pub mod optimizer;
 pub mod pool;
 pub mod precision;

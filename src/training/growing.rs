@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::averages::published;
 use super::encoded::EncodedRows;
 use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, TicketState, Trigger};
@@ -128,8 +129,10 @@ impl Trainer {
             let probe = Probe { rows, seed };
             let plan = growth::measure(plan, network, &state.parameters, &probe)?;
             let grown = growth::apply(&plan, network, state, &optimizer)?;
-            let student = (plan.student(), &grown.parameters);
-            let certificate = growth::certify(&plan, (network, &state.parameters), student, &probe)?;
+            // Averages grow by the maps and shares of the weights: what is proved of those that are served holds for both.
+            let (teacher, student) = (published(state), published(&grown));
+            let student = (plan.student(), &*student);
+            let certificate = growth::certify(&plan, (network, &teacher), student, &probe)?;
             let drift = growth::drift(&plan, network, &grown, (&optimizer, &rate), &probe)?;
             Ok::<_, GrowthError>((plan, grown, certificate, drift))
         })?;
@@ -162,12 +165,12 @@ impl Trainer {
                 trained_seq: self.trained_seq,
                 model: self.model.clone(),
                 metrics: self.version_metrics(),
-                digest: self.put_weights(&self.state.parameters)?,
+                digest: self.put_weights(&published(&self.state))?,
             });
         }
         let version = VersionId(last + 1);
         let cause = Cause::Growth { op, trigger: origin.trigger.as_str().to_owned() };
-        let digest = self.put_weights(&grown.state.parameters)?;
+        let written = self.put_state(&grown.state)?;
         versions.push(NewVersion {
             version,
             parent: Some(teacher),
@@ -175,7 +178,7 @@ impl Trainer {
             trained_seq: self.trained_seq,
             model: grown.model.clone(),
             metrics: self.version_metrics(),
-            digest,
+            digest: written.version,
         });
         let event = GrowthEvent {
             op,
@@ -223,7 +226,7 @@ impl Trainer {
             tickets: tickets.into_iter().collect(),
             schema: (schema != self.model.encoder.schema()).then(|| schema.clone()),
         };
-        let took = self.commit(snapshot, digest, visible)?;
+        let took = self.commit(snapshot, written.checkpoint, visible)?;
         self.model = grown.model;
         self.state = grown.state;
         self.progress = progress;

@@ -19,7 +19,8 @@ use super::learner::LearnerRecord;
 use super::progress::Progress;
 use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
-use super::trainer::Trainer;
+use super::store::Fence;
+use super::trainer::{KEEP_NONE, Trainer};
 use crate::compute::optimizer::OptimizerState;
 use crate::growth::State;
 use crate::network::weights;
@@ -78,6 +79,30 @@ impl Trainer {
         let fence = environment
             .wait(store.acquire_lease(learner, &environment.owner, environment.lease()))?
             .ok_or(TrainingError::Leased)?;
+        Self::from_checkpoint(environment, learner, fence)
+    }
+
+    /// Goes back to the checkpoint under the same lease; the inputs since then are done again, and the one at `position` of
+    /// the journal keeps a copy of the state that it begins with. A failure leaves the trainer to be dropped.
+    pub fn load_again(&mut self, position: u64) -> Result<(), TrainingError> {
+        let environment = self.environment.clone();
+        tracing::info!(learner = %self.name, position, "the state before this input is needed: it is computed again");
+        // What is held goes first, so that there are never two states in memory.
+        self.state = State::default();
+        self.live_version = None;
+        self.rows.clear();
+        let (commits, stride) = (self.commits, self.stride);
+        *self = Self::from_checkpoint(&environment, self.learner, self.fence)?;
+        (self.commits, self.stride, self.keep_from) = (commits, stride, position);
+        self.look_around()
+    }
+
+    fn from_checkpoint(
+        environment: &Arc<Environment>,
+        learner: LearnerId,
+        fence: Fence,
+    ) -> Result<Self, TrainingError> {
+        let store = &environment.store;
         let record = environment.wait(store.learner_by_id(learner))?.ok_or(TrainingError::Gone)?;
         let checkpoint = environment.wait(store.checkpoint(learner))?.ok_or_else(|| missing("checkpoint"))?;
         let progress = read_progress(&checkpoint)?;
@@ -112,6 +137,7 @@ impl Trainer {
             replay: read_inputs(environment, learner, checkpoint.position)?,
             attention: Attention::default(),
             work: None,
+            keep_from: KEEP_NONE,
             pass_order: None,
             committed: (Instant::now(), Duration::ZERO),
             changed: false,

@@ -4,6 +4,7 @@
 //! its first step, and every random choice is keyed, so a restart continues as if nothing had happened.
 
 pub mod adoption;
+mod averages;
 pub mod checkpoint;
 mod creation;
 mod demands;

@@ -3,8 +3,10 @@
 //! Blobs are written first, under their digest; then one small transaction commits everything that names them. Nothing in
 //! memory counts as committed before the store says so.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use super::averages::{self, published};
 use super::checkpoint::Checkpoint;
 use super::encoded::EncodedRows;
 use super::error::TrainingError;
@@ -45,6 +47,14 @@ pub(super) struct Snapshot<'a> {
     pub progress: &'a Progress,
 }
 
+/// The weights files of a state: one and the same where no averages are kept.
+pub(super) struct Written {
+    /// That of a version of it.
+    pub version: BlobDigest,
+    /// That of a checkpoint.
+    pub checkpoint: BlobDigest,
+}
+
 /// What becomes visible together with a checkpoint.
 #[derive(Default)]
 pub(super) struct Visible {
@@ -56,21 +66,21 @@ pub(super) struct Visible {
 }
 
 impl Trainer {
-    /// Measures the state against the live version on the newest holdout rows.
+    /// Measures what would be published of the state against the live version on the newest holdout rows.
     pub fn measure(&mut self) -> Result<GateOutcome, TrainingError> {
         let seqs = self.history.newest_holdout(self.trained_seq, self.progress.training.gate_rows);
         let environment = self.environment.clone();
         let examples = self.rows.fetch(&environment, &seqs)?;
         self.load_live()?;
         let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
-        let (model, parameters) = (&self.model, &self.state.parameters);
+        let (model, parameters) = (&self.model, published(&self.state));
         let unit = model.targets.scale();
         let (candidate, live) = environment.compute(|| {
             let score = |model: &Model, parameters: &Parameters| {
                 let rows = EncodedRows::encode(model, examples.iter().map(|example| &**example));
                 Evaluation::of(model, parameters, &rows, unit, &environment.device)
             };
-            Ok::<_, TrainingError>((score(model, parameters)?, score(&live.model, &live.parameters)?))
+            Ok::<_, TrainingError>((score(model, &parameters)?, score(&live.model, &live.parameters)?))
         })?;
         self.progress.gate.measured(&candidate);
         self.changed = true;
@@ -136,7 +146,7 @@ impl Trainer {
 
     /// Publishes the state as a new version and moves `live` to it.
     fn publish(&mut self) -> Result<(), TrainingError> {
-        let digest = self.put_weights(&self.state.parameters)?;
+        let written = self.put_state(&self.state)?;
         let version = VersionId(self.last_version.0 + 1);
         let published = NewVersion {
             version,
@@ -145,7 +155,7 @@ impl Trainer {
             trained_seq: self.trained_seq,
             model: self.model.clone(),
             metrics: self.version_metrics(),
-            digest,
+            digest: written.version,
         };
         let progress = Progress { parent: version, is_version: true, ..self.progress.clone() };
         let mut journal = self.results.clone();
@@ -158,7 +168,7 @@ impl Trainer {
             progress: &progress,
         };
         let visible = Visible { versions: vec![published], live: Some(version), journal, ..Visible::default() };
-        let took = self.commit(snapshot, digest, visible)?;
+        let took = self.commit(snapshot, written.checkpoint, visible)?;
         self.progress = progress;
         self.last_version = version;
         self.went_live(version);
@@ -174,11 +184,21 @@ impl Trainer {
     /// The state is a version, and `live` names it now.
     pub fn went_live(&mut self, version: VersionId) {
         self.live = version;
-        let parameters = self.state.parameters.clone();
+        let parameters = published(&self.state).into_owned();
         let trained_seq = self.trained_seq;
         self.live_version = Some(LiveVersion { version, trained_seq, model: self.model.clone(), parameters });
         self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
         (self.environment.live_moved)(self.learner, version);
+    }
+
+    /// Writes the weights files of a state.
+    pub fn put_state(&self, state: &State) -> Result<Written, TrainingError> {
+        let checkpoint = self.put_weights(&state.parameters)?;
+        let version = match published(state) {
+            Cow::Borrowed(_) => checkpoint,
+            Cow::Owned(averages) => self.put_weights(&averages)?,
+        };
+        Ok(Written { version, checkpoint })
     }
 
     /// Writes a weights file; its digest.
@@ -261,6 +281,7 @@ impl Trainer {
         self.model.network = network;
         self.state = state;
         self.empty_moments(&optimizer)?;
+        averages::keep(&mut self.state, &self.progress.training);
         self.progress.wanted = None;
         self.progress.passes.reopen();
         self.pass_order = None;

@@ -7,7 +7,7 @@ use crate::growth::State;
 use crate::network::{Network, NetworkError, ParameterId};
 use crate::stream::Targets;
 
-/// Moves the output layer and all moments from the statistics `before` to those `after`.
+/// Moves the output layer, its averages and all moments from the statistics `before` to those `after`.
 /// Nothing happens for classes, and while `before` has seen no target: until then an answer means nothing, and keeping it
 /// would leave the network to unlearn the whole mean of the targets.
 ///
@@ -36,6 +36,13 @@ pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &T
     let new_weight = value(&weight)?.affine(ratio, 0.0)?;
     let new_bias = value(&bias)?.affine(ratio, shift)?;
     let mut moments = state.optimizer.moments.clone();
+    for (id, shift) in [(&weight, 0.0), (&bias, shift)] {
+        // What is published answers with the averages: they move as the weights do.
+        let averaged = moments.get_mut(id.as_str()).and_then(|moments| moments.average.as_mut());
+        if let Some(average) = averaged {
+            *average = average.affine(ratio, shift)?;
+        }
+    }
     for (name, moments) in &mut moments {
         let last = name == weight.as_str() || name == bias.as_str();
         let gradient = if last { ratio } else { ratio * ratio };
@@ -68,6 +75,7 @@ mod tests {
     use candle_core::{Device, Tensor};
     use proptest::prelude::*;
 
+    use super::super::averages::published;
     use super::super::step::{Batch, StepOutcome, StepRule, StepTargets, first_state, step};
     use super::*;
     use crate::compute::optimizer::{Optimizer, Rate};
@@ -99,7 +107,7 @@ mod tests {
     fn one_step(network: &Network, state: &mut State, truths: &[f64], targets: &Targets) {
         let numbers = truths.iter().map(|truth| ((truth - targets.shift()) / targets.scale()) as f32).collect();
         let batch = Batch { inputs: inputs(), targets: StepTargets::Numbers(numbers) };
-        let rule = StepRule { optimizer: OPTIMIZER, rate: Rate::constant(0.05), seed: 1 };
+        let rule = StepRule::plain(OPTIMIZER, Rate::constant(0.05), 1);
         assert!(matches!(step(network, state, &batch, &rule).unwrap(), StepOutcome::Done { .. }));
     }
 
@@ -119,9 +127,16 @@ mod tests {
             let after = targets(mean + move_mean, deviation * stretch);
             let truths = [mean, mean + deviation, mean - deviation, mean + 0.5];
             let (network, mut state) = trained(&truths, &before);
-            let old = answers(&network, &state, &before);
+            // Averages that are not the weights.
+            for (id, parameter) in &state.parameters {
+                let moments = state.optimizer.moments.get_mut(id.as_str()).unwrap();
+                moments.average = Some(parameter.affine(0.7, 0.2).unwrap());
+            }
+            let averaged = |state: &State| State { parameters: published(state).into_owned(), ..state.clone() };
+            let old = [answers(&network, &state, &before), answers(&network, &averaged(&state), &before)];
             rescale(&network, &mut state, &before, &after).unwrap();
-            for (old, new) in old.iter().zip(answers(&network, &state, &after)) {
+            let new = [answers(&network, &state, &after), answers(&network, &averaged(&state), &after)];
+            for (old, new) in old.iter().flatten().zip(new.iter().flatten()) {
                 prop_assert!((old - new).abs() <= 1e-5 * old.abs().max(after.scale()).max(1.0), "{} became {}", old, new);
             }
         }

@@ -42,7 +42,7 @@ impl Trainer {
         self.changed = true;
         let total = round_steps(&self.progress.training, before, before + new.len());
         let kind = WorkKind::Round { first, last, new };
-        self.work = Some(Work::new(position, kind, total, self.state.clone()));
+        self.start_work(position, kind, total);
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Trainer {
         let rows = order[start..end].to_vec();
         let total = rows.len().div_ceil(settings.batch);
         let kind = WorkKind::Pass { rows, end: end as u64, all: order.len() as u64 };
-        self.work = Some(Work::new(position, kind, total, self.state.clone()));
+        self.start_work(position, kind, total);
         self.changed = true;
         Ok(())
     }

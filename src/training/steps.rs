@@ -1,7 +1,11 @@
 //! The steps of an input under way: a round's or those of a part of a pass.
 //!
 //! Steps are done a few at a time, so that a turn can end between any two looks at the clock; how many at a time changes no
-//! result. A step that meets a non-finite number is undone; three in a row set training back.
+//! result. A step that meets a non-finite number is undone; three in a row set training back to the state before the input.
+//!
+//! No copy of that state is kept, since hardly any input ever asks for it: the trainer that needs one is loaded again from
+//! its checkpoint and does the journal's inputs since then once more, as a restart does and to the same bits, and this time
+//! it keeps a copy where the input begins.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,8 +36,8 @@ pub(super) struct Work {
     /// Steps done and to do.
     pub done: usize,
     pub total: usize,
-    /// The training state when its steps began: what non-finite numbers set training back to.
-    pub start: State,
+    /// What non-finite numbers set training back to.
+    start: Start,
     loss: f64,
     rows: u64,
 }
@@ -57,6 +61,36 @@ pub(super) enum WorkKind {
     },
 }
 
+/// What three non-finite steps in a row set training back to.
+enum Start {
+    /// The state when the steps began, of which there is no copy.
+    Unkept,
+    /// A copy of it.
+    Kept(State),
+    /// The live version: training was set back to it since, and the state when the steps began is of another network.
+    Live,
+}
+
+/// What came of a few steps.
+pub(super) enum Advance {
+    /// More are to come.
+    More,
+    /// The work is complete.
+    Complete,
+    /// The state when the steps began is needed, and no copy of it was kept. Nothing of this trainer counts any more: it
+    /// is to be [loaded again](Trainer::load_again).
+    StartNeeded,
+}
+
+/// What became of an undone step.
+#[derive(PartialEq, Eq)]
+enum SetBack {
+    /// Training goes on, set back or not.
+    Settled,
+    /// As in [`Advance::StartNeeded`].
+    StartNeeded,
+}
+
 struct Done {
     outcome: StepOutcome,
     rows: usize,
@@ -64,9 +98,9 @@ struct Done {
 }
 
 impl Work {
-    /// Work of `total` steps that begins with this state.
-    pub fn new(position: u64, kind: WorkKind, total: usize, start: State) -> Self {
-        Self { position, kind, done: 0, total, start, loss: 0.0, rows: 0 }
+    /// Whether a copy of the state was kept for it, or training set back to the live version.
+    pub fn met_set_back(&self) -> bool {
+        !matches!(self.start, Start::Unkept)
     }
 
     /// The mean loss of the rows learned, replay included.
@@ -76,11 +110,17 @@ impl Work {
 }
 
 impl Trainer {
-    /// Does the next few steps; whether the work is complete.
-    pub fn advance(&mut self, work: &mut Work) -> Result<bool, TrainingError> {
+    /// The next steps begin with the state as it is.
+    pub fn start_work(&mut self, position: u64, kind: WorkKind, total: usize) {
+        let start = if position >= self.keep_from { Start::Kept(self.state.clone()) } else { Start::Unkept };
+        self.work = Some(Work { position, kind, done: 0, total, start, loss: 0.0, rows: 0 });
+    }
+
+    /// Does the next few steps.
+    pub fn advance(&mut self, work: &mut Work) -> Result<Advance, TrainingError> {
         let count = self.stride.min(work.total - work.done);
         if count == 0 {
-            return Ok(true);
+            return Ok(Advance::Complete);
         }
         let plans: Vec<Vec<Seq>> = (0..count).map(|ahead| self.step_plan(work, ahead)).collect();
         let batches = plans
@@ -101,11 +141,15 @@ impl Trainer {
                     self.progress.is_version = false;
                     self.progress.gate.learned = true;
                 }
-                StepOutcome::NonFinite { what } => self.undone(work, plan, what)?,
+                StepOutcome::NonFinite { what } => {
+                    if self.undone(work, plan, what)? == SetBack::StartNeeded {
+                        return Ok(Advance::StartNeeded);
+                    }
+                }
             }
         }
         self.changed = true;
-        Ok(work.done == work.total)
+        Ok(if work.done == work.total { Advance::Complete } else { Advance::More })
     }
 
     /// The rows of the step `ahead` steps from here.
@@ -139,7 +183,11 @@ impl Trainer {
         let settings = &progress.training;
         let rate = progress.rates.rate(settings);
         let rate = Rate { base: factor * rate.base, ..rate };
-        let rule = StepRule { optimizer: settings.optimizer, rate, seed: settings.seed };
+        let rule = StepRule {
+            clip_norm: settings.clip_norm,
+            average_decay: settings.average_decay,
+            ..StepRule::plain(settings.optimizer, rate, settings.seed)
+        };
         let started = Instant::now();
         let mut done = Vec::with_capacity(batches.len());
         environment.compute(|| {
@@ -179,23 +227,30 @@ impl Trainer {
     }
 
     /// A step was undone.
-    fn undone(&mut self, work: &Work, seqs: &[Seq], what: String) -> Result<(), TrainingError> {
+    fn undone(&mut self, work: &mut Work, seqs: &[Seq], what: String) -> Result<SetBack, TrainingError> {
         let shown: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
         tracing::warn!(learner = %self.name, step = self.state.optimizer.step, what, seqs = ?shown, "step undone: a number was not finite");
         self.results.push(JournalEvent::NonFinite { seqs: seqs.to_vec(), what });
         self.progress.nonfinite_in_row += 1;
         if self.progress.nonfinite_in_row < NONFINITE_PATIENCE {
-            return Ok(());
+            return Ok(SetBack::Settled);
         }
-        self.progress.nonfinite_in_row = 0;
-        if self.progress.stepped_since_set_back {
+        if self.progress.stepped_since_set_back && !matches!(work.start, Start::Live) {
+            let Start::Kept(start) = &work.start else { return Ok(SetBack::StartNeeded) };
+            self.state = start.clone();
+            self.progress.nonfinite_in_row = 0;
             self.progress.stepped_since_set_back = false;
-            self.state = work.start.clone();
             self.set_back_rate("three steps in a row met a non-finite number: back to the state before this input");
-            return Ok(());
+            return Ok(SetBack::Settled);
         }
         // The state before this input met them too: only one that has passed the gate is known to be sound.
-        self.set_back_to_live("non-finite numbers again after training was set back: back to the live version")
+        self.progress.nonfinite_in_row = 0;
+        let network = self.model.network.clone();
+        self.set_back_to_live("non-finite numbers again after training was set back: back to the live version")?;
+        if self.model.network != network {
+            work.start = Start::Live;
+        }
+        Ok(SetBack::Settled)
     }
 
     /// Halves the rate and notes why.

@@ -19,11 +19,14 @@ use super::progress::Progress;
 use super::publish::LiveVersion;
 use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
-use super::steps::Work;
+use super::steps::{Advance, Work};
 use super::store::Fence;
 use crate::growth::State;
 use crate::registry::{Model, VersionId};
 use crate::stream::{LearnerId, LearnerName, Seq, Task};
+
+/// No input keeps a copy of the state.
+pub(super) const KEEP_NONE: u64 = u64::MAX;
 
 /// A learner's training state.
 pub(super) struct Trainer {
@@ -53,6 +56,8 @@ pub(super) struct Trainer {
     pub attention: Attention,
     /// The input under way.
     pub work: Option<Work>,
+    /// From this place of the journal on a copy of the state is kept where an input begins ([`super::steps`]).
+    pub keep_from: u64,
     /// The order of the pass under way, which takes many inputs.
     pub pass_order: Option<(NextPass, Vec<Seq>)>,
     /// When the newest commit ended, and how long it took.
@@ -107,11 +112,13 @@ impl Trainer {
             }
             acted = true;
             if let Some(mut work) = self.work.take() {
-                if self.advance(&mut work)? {
-                    self.finish(work)?;
-                    show(self.status(TrainingState::Training));
-                } else {
-                    self.work = Some(work);
+                match self.advance(&mut work)? {
+                    Advance::More => self.work = Some(work),
+                    Advance::Complete => {
+                        self.complete(work)?;
+                        show(self.status(TrainingState::Training));
+                    }
+                    Advance::StartNeeded => self.load_again(work.position)?,
                 }
                 continue;
             }
@@ -140,6 +147,18 @@ impl Trainer {
             JournalEvent::Settings { revision, document } => self.apply_settings(position, revision, document),
             other => Err(TrainingError::Damaged(format!("the journal's event {} is no input", other.kind()))),
         }
+    }
+
+    /// The work's steps are done. Where training was set back a checkpoint follows, so that a set-back in the next input
+    /// finds nothing to do again but that input.
+    fn complete(&mut self, work: Work) -> Result<(), TrainingError> {
+        let met_set_back = work.met_set_back();
+        self.finish(work)?;
+        if met_set_back {
+            self.keep_from = KEEP_NONE;
+            self.checkpoint()?;
+        }
+        Ok(())
     }
 
     /// Ends the trainer at a boundary between inputs, so that a restart has nothing to do again; within an input nothing is

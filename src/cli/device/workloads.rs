@@ -14,7 +14,7 @@ use crate::training::step::{Batch, StepRule, StepTargets, first_state};
 const CLASSES: usize = 10;
 
 /// What all of them are trained by.
-pub const RULE: StepRule = StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(1e-3), seed: 1 };
+pub const RULE: StepRule = StepRule::plain(Optimizer::ADAM, Rate::constant(1e-3), 1);
 
 /// A network with the batch that it is trained on.
 pub struct Workload {

@@ -5,10 +5,13 @@
 //! images is such a product too, with the columns of the outputs that see an input: every sum is gathered by one product
 //! and nothing is scattered, on any device.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::linear::column_sums;
 use super::window::{Window, grid};
+use crate::compute::kernels::{self, Kernel};
 use crate::compute::precision::product;
 use crate::network::op::{BackwardInput, Cost, ReferenceBatch, ReferenceInput};
 use crate::network::shape::Shape;
@@ -46,6 +49,14 @@ impl Convolution {
             return Err(format!("its kernels see more than {MAX_COLUMN_ELEMENTS} numbers of one row together"));
         }
         Ok(Shape::image(self.out, height, width))
+    }
+
+    /// The same on plain slices, over images of a shape that fits.
+    pub(super) fn kernel(&self, images: &Shape) -> Option<Arc<dyn Kernel>> {
+        let plane = images.plane()?;
+        let output = self.output_shape((images.channels(), plane.0, plane.1)).ok()?;
+        let kernel = kernels::Convolution::new(images.place(), output.place(), self.groups, self.window.sliding());
+        Some(Arc::new(kernel))
     }
 
     /// The forward pass.

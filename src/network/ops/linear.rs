@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Fields, written};
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::compute::precision::product;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
@@ -96,6 +97,14 @@ impl Op for Linear {
         let by_input = if input.needed[0] { Some(product(&gradient, input.parameters[0])?) } else { None };
         let by_weight = product(&gradient.t()?, &input.inputs[0].contiguous()?)?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(column_sums(&gradient)?)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Linear::new(inputs[0].channels(), self.out)))
+    }
+
+    fn folds(&self) -> bool {
+        true
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The whole check on a machine with a GPU, in one call: `deploy/cuda/build.sh` somewhere, then this in a copy of the
 # repository that has target/cuda/carry. It needs no Rust there, only the driver and CUDA 13's libraries; those that came with
-# PyTorch will do. What it finds goes to $OUT (default: target/cuda/report): table.md for people, and the reports it is made of.
+# PyTorch will do. What it finds goes to $OUT (default: target/cuda/report): table.md, and found.tar.gz with everything else.
 #
 #   1. the binary starts, finds the GPU and says what it is
 #   2. in f32, tf32 and bf16: mlp, cnn, resnet and inception_bn train as on the CPU, loss by loss; step times; products
@@ -13,8 +13,9 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 device=${1:-cuda:0}
 out=${OUT:-target/cuda/report}
-mkdir -p "$out"
 scratch=$(mktemp -d)
+found=$scratch/found
+mkdir -p "$out" "$found"
 server=
 finish() {
     [ -n "$server" ] && kill "$server" 2> /dev/null && wait "$server"
@@ -34,15 +35,17 @@ export LD_LIBRARY_PATH=$wheels${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export CUDA_CACHE_PATH=$scratch/kernels CUDA_CACHE_MAXSIZE=1073741824
 
 echo "== the device"
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt" || failed+=("nvidia-smi")
-"$perennial" device | tee "$out/devices.txt" || failed+=("device")
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$found/gpu.txt" || failed+=("nvidia-smi")
+"$perennial" device | tee "$found/devices.txt" || failed+=("device")
 
 for precision in f32 tf32 bf16; do
     echo "== perennial, $precision"
-    "$perennial" device check "$device" --precision "$precision" --report "$out/perennial-$precision.json" ||
+    "$perennial" device check "$device" --precision "$precision" --report "$found/perennial-$precision.json" ||
         failed+=("check $precision")
-    echo "== PyTorch, $precision"
-    python3 deploy/cuda/torch_steps.py "$precision" | tee "$out/torch-$precision.jsonl" || failed+=("torch $precision")
+    if python3 -c 'import torch' 2> /dev/null; then
+        echo "== PyTorch, $precision"
+        python3 deploy/cuda/torch_steps.py "$precision" | tee "$found/torch-$precision.jsonl" || failed+=("torch $precision")
+    fi
 done
 
 # Points of the plane, by quadrant: what a small network learns from two thousand rows.
@@ -57,7 +60,7 @@ schema = { features = [{ name = "x", kind = "numeric" }, { name = "y", kind = "n
 network = { kind = "mlp", hidden = [8] }
 policy = { kind = "manual" }
 TOML
-    "$perennial" serve --device "$device" --port 0 --data-dir "$scratch/data" > "$scratch/address" 2> "$out/server.log" &
+    "$perennial" serve --device "$device" --port 0 --data-dir "$scratch/data" > "$scratch/address" 2> "$found/server.log" &
     server=$!
     for _ in $(seq 150); do
         PERENNIAL_URL=$(sed -n 's#^perennial listens on ##p' "$scratch/address")
@@ -65,7 +68,7 @@ TOML
         sleep 0.2
     done
     export PERENNIAL_URL
-    [ -n "$PERENNIAL_URL" ] || { echo "the server did not start:" && cat "$out/server.log" && return 1; }
+    [ -n "$PERENNIAL_URL" ] || { echo "the server did not start:" && cat "$found/server.log" && return 1; }
     "$perennial" learner create "$scratch/learner.toml" &&
         "$perennial" ingest quadrants "$scratch/points.csv" --label quadrant --limit 2000 --wait &&
         "$perennial" grow quadrants --wider all --factor 2 &&
@@ -75,23 +78,24 @@ TOML
         "$perennial" predict quadrants "$scratch/points.csv" --label quadrant | tail -3
 }
 echo "== a server on the GPU learns and grows"
-learn_and_grow 2>&1 | tee "$out/learner.txt" || failed+=("server")
+learn_and_grow 2>&1 | tee "$found/learner.txt" || failed+=("server")
 
-python3 - "$out" > "$out/table.md" <<'PYTHON' || failed+=("table")
+python3 - "$found" > "$out/table.md" <<'PYTHON' || failed+=("table")
 import json, pathlib, sys
 
-out = pathlib.Path(sys.argv[1])
-print("GPU:", (out / "gpu.txt").read_text().strip(), "\n")
+found = pathlib.Path(sys.argv[1])
+print("GPU:", (found / "gpu.txt").read_text().strip() or "unknown", "\n")
 print("| network | precision | step ms | PyTorch eager ms | ratio | CPU step ms | largest difference of a loss | allowed |")
 print("| --- | --- | --- | --- | --- | --- | --- | --- |")
 products = {}
 for precision in ("f32", "tf32", "bf16"):
-    report = out / f"perennial-{precision}.json"
+    report = found / f"perennial-{precision}.json"
     if not report.exists():
         print(f"| – | {precision} | not measured | | | | | |")
         continue
     report = json.loads(report.read_text())
-    lines = (out / f"torch-{precision}.jsonl").read_text().splitlines()
+    lines = found / f"torch-{precision}.jsonl"
+    lines = lines.read_text().splitlines() if lines.exists() else []
     torch = {line["network"]: line["step_ms"] for line in map(json.loads, lines)}
     for one in report["networks"]:
         other = torch.get(one["network"])
@@ -105,6 +109,7 @@ for precision, product in products.items():
     print(f"| {side}³ | {precision} | {product['teraflops']:.1f} | {product['difference']:.1e} |")
 PYTHON
 cat "$out/table.md"
+tar --create --gzip --file "$out/found.tar.gz" --directory "$found" .
 if ((${#failed[@]})); then
     printf 'failed: %s\n' "${failed[@]}"
     exit 1

@@ -94,8 +94,8 @@ fn fits(values: &[f32], largest: f32) -> bool {
     values.chunks(4_096).all(|chunk| chunk.iter().fold(true, |all, value| all & (value.abs() <= largest)))
 }
 
-/// The numbers of a tensor on the CPU, copied only where they are not in order.
-fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> Result<R> {
+/// The numbers of an f32 tensor, lent to a function; copied only where they are not on the CPU in order.
+pub fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
         return Ok(use_numbers(&values[start..end]));

@@ -11,6 +11,7 @@ use super::encoded::EncodedRows;
 use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, TicketState, Trigger};
 use super::journal::{GrowthEvent, JournalEvent};
+use super::learned::Learned;
 use super::orders::Translated;
 use super::progress::Progress;
 use super::publish::{Snapshot, Visible};
@@ -124,7 +125,7 @@ impl Trainer {
         let rows = self.probe_rows()?;
         let optimizer = self.progress.training.optimizer;
         let rate = self.progress.rates.rate(&self.progress.training);
-        let (network, state) = (&self.model.network, &self.state);
+        let (network, state) = (&self.model.network, &*self.learned.tensors()?);
         let (plan, grown, certificate, drift) = environment.compute(|| {
             let probe = Probe { rows, seed };
             let plan = growth::measure(plan, network, &state.parameters, &probe)?;
@@ -165,7 +166,7 @@ impl Trainer {
                 trained_seq: self.trained_seq,
                 model: self.model.clone(),
                 metrics: self.version_metrics(),
-                digest: self.put_weights(&published(&self.state))?,
+                digest: self.put_weights(&*self.learned.published()?)?,
             });
         }
         let version = VersionId(last + 1);
@@ -228,7 +229,7 @@ impl Trainer {
         };
         let took = self.commit(snapshot, written.checkpoint, visible)?;
         self.model = grown.model;
-        self.state = grown.state;
+        self.learned = Learned::Tensors(grown.state);
         self.progress = progress;
         self.pass_order = None;
         self.last_version = version;
@@ -237,7 +238,7 @@ impl Trainer {
         let kept = self.environment.metrics.published.with_label_values(&[self.name.as_str(), "kept"]);
         kept.inc_by(u64::from(!teacher_is_version) + u64::from(!goes_live));
         if goes_live {
-            self.went_live(version);
+            self.went_live(version)?;
         }
         Ok(())
     }
@@ -299,24 +300,26 @@ impl Trainer {
             // Asked again at once, the policy would want the same; its refractory period begins instead.
             self.progress.growth_ended();
         }
+        let state = self.learned.state()?;
         let snapshot = Snapshot {
             position: origin.position,
             last_version: self.last_version,
             model: &self.model,
-            state: &self.state,
+            state: &state,
             progress: &self.progress,
         };
-        let weights = self.put_weights(&self.state.parameters)?;
+        let weights = self.put_weights(&state.parameters)?;
         let tickets = origin.ticket.map(outcome).into_iter().collect();
         let visible = Visible { journal: self.results.clone(), tickets, ..Visible::default() };
         let took = self.commit(snapshot, weights, visible)?;
+        drop(state);
         self.after_commit(took)
     }
 
     /// The seed of the next growth's random choices: another one for each version.
     fn growth_seed(&self) -> u64 {
         let purpose = format!("growth/{}", self.last_version);
-        Random::keyed(self.progress.training.seed, Purpose::Shares, self.state.optimizer.step, &purpose).bits()
+        Random::keyed(self.progress.training.seed, Purpose::Shares, self.learned.steps(), &purpose).bits()
     }
 
     /// The newest learned rows as the teacher's encoder gives them.

@@ -9,6 +9,7 @@ use super::averages::{self, Kept};
 use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, Trigger};
 use super::journal::JournalEvent;
+use super::learned::Learned;
 use super::learner::LearnerDocument;
 use super::progress::Wanted;
 use super::trainer::Trainer;
@@ -145,9 +146,9 @@ impl Trainer {
             self.progress.passes.reopen();
         }
         if self.progress.training.schedule != document.training.schedule {
-            self.progress.rates.scheduled(self.state.optimizer.step);
+            self.progress.rates.scheduled(self.learned.steps());
         }
-        if averages::keep(&mut self.state, &document.training) == Kept::Dropped {
+        if averages::keep(self.learned.tensors()?, &document.training) == Kept::Dropped {
             // The newest weights are what is published from here on: the gate looks at them as at anything learned.
             self.progress.is_version = false;
             self.progress.gate.learned = true;
@@ -165,17 +166,18 @@ impl Trainer {
     /// Starts the optimizer's memory anew, every moment born now: every element is warmed up again like a newborn one, as
     /// the first steps of an optimizer that remembers nothing are its least certain. Averages go on from where they stand.
     pub fn empty_moments(&mut self, optimizer: &Optimizer) -> Result<(), TrainingError> {
-        let step = self.state.optimizer.step;
-        let parameters = self.state.parameters.clone();
+        let before = self.learned.tensors()?;
+        let step = before.optimizer.step;
+        let parameters = before.parameters.clone();
         let mut state = super::step::first_state(&self.model.network, parameters, optimizer)?;
         state.optimizer.step = step;
         for (name, moments) in &mut state.optimizer.moments {
-            moments.average = self.state.optimizer.moments.get(name).and_then(|before| before.average.clone());
+            moments.average = before.optimizer.moments.get(name).and_then(|before| before.average.clone());
             for births in [&mut moments.out_births, &mut moments.in_births].into_iter().flatten() {
                 births.steps.fill(step);
             }
         }
-        self.state = state;
+        self.learned = Learned::Tensors(state);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use super::error::TrainingError;
 use super::history::{History, Holdout};
 use super::inputs::Attention;
 use super::journal::JournalRecord;
+use super::learned::Learned;
 use super::learner::LearnerRecord;
 use super::progress::Progress;
 use super::rows::Rows;
@@ -88,7 +89,7 @@ impl Trainer {
         let environment = self.environment.clone();
         tracing::info!(learner = %self.name, position, "the state before this input is needed: it is computed again");
         // What is held goes first, so that there are never two states in memory.
-        self.state = State::default();
+        self.learned = Learned::default();
         self.live_version = None;
         self.rows.clear();
         let (commits, stride) = (self.commits, self.stride);
@@ -124,7 +125,7 @@ impl Trainer {
             task: document.task,
             fence,
             model: checkpoint.model,
-            state,
+            learned: Learned::Tensors(state),
             history: read_history(environment, learner, holdout, checkpoint.trained_seq)?,
             progress,
             position: checkpoint.position,

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use super::adoption::{asked_categories, asked_classes, asked_features};
-use super::averages::published;
 use super::error::TrainingError;
 use super::growth_order::GrowthOrder;
 use super::publish::NEW_CLASS_PROBABILITY;
@@ -140,7 +139,7 @@ impl Trainer {
             rows.push(vec![0.0; input.elements()]);
         }
         let environment = self.environment.clone();
-        let (model, parameters) = (&self.model, published(&self.state));
+        let (model, parameters) = (&self.model, self.learned.published()?);
         let logits = environment.compute(|| {
             let values: Vec<f32> = rows.concat();
             let batch = candle_core::Tensor::from_vec(values, input.batched(rows.len()), &environment.device)?;

@@ -13,9 +13,10 @@ use super::error::TrainingError;
 use super::evaluation::Evaluation;
 use super::gate::judge;
 use super::journal::{GateOutcome, JournalEvent};
+use super::learned::Learned;
 use super::load::blob;
 use super::progress::Progress;
-use super::rescale::rescale;
+use super::rescale::{Rescaling, rescale};
 use super::store::{Commit, NewVersion, TicketOutcome};
 use super::trainer::Trainer;
 use crate::growth::{self, GrowthRequest, State};
@@ -73,7 +74,7 @@ impl Trainer {
         let examples = self.rows.fetch(&environment, &seqs)?;
         self.load_live()?;
         let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
-        let (model, parameters) = (&self.model, published(&self.state));
+        let (model, parameters) = (&self.model, self.learned.published()?);
         let unit = model.targets.scale();
         let (candidate, live) = environment.compute(|| {
             let score = |model: &Model, parameters: &Parameters| {
@@ -131,22 +132,25 @@ impl Trainer {
 
     /// Commits a checkpoint.
     pub fn checkpoint(&mut self) -> Result<(), TrainingError> {
+        let state = self.learned.state()?;
         let snapshot = Snapshot {
             position: self.position,
             last_version: self.last_version,
             model: &self.model,
-            state: &self.state,
+            state: &state,
             progress: &self.progress,
         };
-        let weights = self.put_weights(&self.state.parameters)?;
+        let weights = self.put_weights(&state.parameters)?;
         let journal = self.results.clone();
         let took = self.commit(snapshot, weights, Visible { journal, ..Visible::default() })?;
+        drop(state);
         self.after_commit(took)
     }
 
     /// Publishes the state as a new version and moves `live` to it.
     fn publish(&mut self) -> Result<(), TrainingError> {
-        let written = self.put_state(&self.state)?;
+        let state = self.learned.state()?;
+        let written = self.put_state(&state)?;
         let version = VersionId(self.last_version.0 + 1);
         let published = NewVersion {
             version,
@@ -164,14 +168,15 @@ impl Trainer {
             position: self.position,
             last_version: version,
             model: &self.model,
-            state: &self.state,
+            state: &state,
             progress: &progress,
         };
         let visible = Visible { versions: vec![published], live: Some(version), journal, ..Visible::default() };
         let took = self.commit(snapshot, written.checkpoint, visible)?;
+        drop(state);
         self.progress = progress;
         self.last_version = version;
-        self.went_live(version);
+        self.went_live(version)?;
         tracing::info!(learner = %self.name, version = version.0, seq = self.trained_seq.0, "version published");
         self.after_commit(took)
     }
@@ -182,13 +187,14 @@ impl Trainer {
     }
 
     /// The state is a version, and `live` names it now.
-    pub fn went_live(&mut self, version: VersionId) {
+    pub fn went_live(&mut self, version: VersionId) -> Result<(), TrainingError> {
         self.live = version;
-        let parameters = published(&self.state).into_owned();
+        let parameters = self.learned.published()?.into_owned();
         let trained_seq = self.trained_seq;
         self.live_version = Some(LiveVersion { version, trained_seq, model: self.model.clone(), parameters });
         self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
         (self.environment.live_moved)(self.learner, version);
+        Ok(())
     }
 
     /// Writes the weights files of a state.
@@ -273,15 +279,17 @@ impl Trainer {
             state = growth::apply(&plan, &network, &state, &optimizer)?;
             network = plan.student().clone();
         }
-        rescale(&network, &mut state, &live.model.targets, &self.model.targets)?;
+        if let Some(rescaling) = Rescaling::between(&live.model.targets, &self.model.targets) {
+            rescale(&network, &mut state, &rescaling)?;
+        }
         let same = network == live.model.network && self.model == live.model;
         self.progress.parent = live.version;
         self.progress.is_version = same;
-        state.optimizer.step = self.state.optimizer.step;
+        state.optimizer.step = self.learned.steps();
         self.model.network = network;
-        self.state = state;
+        self.learned = Learned::Tensors(state);
         self.empty_moments(&optimizer)?;
-        averages::keep(&mut self.state, &self.progress.training);
+        averages::keep(self.learned.tensors()?, &self.progress.training);
         self.progress.wanted = None;
         self.progress.passes.reopen();
         self.pass_order = None;

@@ -18,21 +18,10 @@ use crate::stream::Targets;
 ///
 /// # Errors
 /// The network's last node has no weight and bias.
-pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &Targets) -> Result<(), NetworkError> {
-    let (Targets::Number { count: 1.., .. }, Targets::Number { .. }) = (before, after) else { return Ok(()) };
-    let ratio = before.scale() / after.scale();
-    let shift = (before.shift() - after.shift()) / after.scale();
-    if ratio == 1.0 && shift == 0.0 {
-        return Ok(());
-    }
-    let output = &network.output().id;
-    let [weight, bias] = ["weight", "bias"].map(|name| ParameterId::new(output, name));
-    let value = |id: &ParameterId| {
-        state.parameters.get(id).ok_or_else(|| NetworkError::Node {
-            node: output.clone(),
-            reason: "a regression ends in a layer with weight and bias, or its targets cannot be rescaled".into(),
-        })
-    };
+pub fn rescale(network: &Network, state: &mut State, rescaling: &Rescaling) -> Result<(), NetworkError> {
+    let Rescaling { ratio, shift } = *rescaling;
+    let [weight, bias] = last_layer(network);
+    let value = |id: &ParameterId| state.parameters.get(id).ok_or_else(|| no_last_layer(network));
     let new_weight = value(&weight)?.affine(ratio, 0.0)?;
     let new_bias = value(&bias)?.affine(ratio, shift)?;
     let mut moments = state.optimizer.moments.clone();
@@ -53,6 +42,38 @@ pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &T
     state.parameters.insert(bias, new_bias);
     state.optimizer.moments = moments;
     Ok(())
+}
+
+/// What moves when the statistics of targets do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rescaling {
+    /// Scale before ÷ scale after.
+    pub ratio: f64,
+    /// (Shift before − shift after) ÷ scale after.
+    pub shift: f64,
+}
+
+impl Rescaling {
+    /// The rescaling from the statistics `before` to those `after`, if there is anything to move.
+    pub fn between(before: &Targets, after: &Targets) -> Option<Self> {
+        let (Targets::Number { count: 1.., .. }, Targets::Number { .. }) = (before, after) else { return None };
+        let ratio = before.scale() / after.scale();
+        let shift = (before.shift() - after.shift()) / after.scale();
+        (ratio != 1.0 || shift != 0.0).then_some(Self { ratio, shift })
+    }
+}
+
+/// The weight and the bias of the layer that moves.
+pub(super) fn last_layer(network: &Network) -> [ParameterId; 2] {
+    ["weight", "bias"].map(|name| ParameterId::new(&network.output().id, name))
+}
+
+/// There is no such layer.
+pub(super) fn no_last_layer(network: &Network) -> NetworkError {
+    NetworkError::Node {
+        node: network.output().id.clone(),
+        reason: "a regression ends in a layer with weight and bias, or its targets cannot be rescaled".into(),
+    }
 }
 
 /// Why this network's answers could not be rescaled, in a sentence: its output layer must be linear and its own.
@@ -111,6 +132,12 @@ mod tests {
         assert!(matches!(step(network, state, &batch, &rule).unwrap(), StepOutcome::Done { .. }));
     }
 
+    fn follow(network: &Network, state: &mut State, before: &Targets, after: &Targets) {
+        if let Some(rescaling) = Rescaling::between(before, after) {
+            rescale(network, state, &rescaling).unwrap();
+        }
+    }
+
     fn answers(network: &Network, state: &State, targets: &Targets) -> Vec<f64> {
         let outputs = evaluate(network, &state.parameters, &inputs()).unwrap().flatten_all().unwrap();
         let outputs: Vec<f32> = outputs.to_vec1().unwrap();
@@ -134,7 +161,7 @@ mod tests {
             }
             let averaged = |state: &State| State { parameters: published(state).into_owned(), ..state.clone() };
             let old = [answers(&network, &state, &before), answers(&network, &averaged(&state), &before)];
-            rescale(&network, &mut state, &before, &after).unwrap();
+            follow(&network, &mut state, &before, &after);
             let new = [answers(&network, &state, &after), answers(&network, &averaged(&state), &after)];
             for (old, new) in old.iter().flatten().zip(new.iter().flatten()) {
                 prop_assert!((old - new).abs() <= 1e-5 * old.abs().max(after.scale()).max(1.0), "{} became {}", old, new);
@@ -152,10 +179,10 @@ mod tests {
         let fresh = |parameters| first_state(&network, parameters, &OPTIMIZER).unwrap();
         let mut old = fresh(state.parameters.clone());
         let mut moved = fresh(state.parameters.clone());
-        rescale(&network, &mut moved, &before, &after).unwrap();
+        follow(&network, &mut moved, &before, &after);
         one_step(&network, &mut old, &truths, &before);
         one_step(&network, &mut moved, &truths, &after);
-        rescale(&network, &mut old, &before, &after).unwrap();
+        follow(&network, &mut old, &before, &after);
         for (name, expected) in &moved.optimizer.moments {
             let read = |moments: &crate::compute::optimizer::Moments| -> Vec<f32> {
                 moments.first.as_ref().unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -171,7 +198,7 @@ mod tests {
         let nothing = Targets::Number { count: 0, mean: 0.0, m2: 0.0 };
         let (network, mut state) = trained(&[0.0; 4], &nothing);
         let before = format!("{:?}", answers(&network, &state, &nothing));
-        rescale(&network, &mut state, &nothing, &targets(5_000.0, 300.0)).unwrap();
+        follow(&network, &mut state, &nothing, &targets(5_000.0, 300.0));
         assert_eq!(format!("{:?}", answers(&network, &state, &nothing)), before);
     }
 }

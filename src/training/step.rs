@@ -8,6 +8,7 @@ use candle_core::Tensor;
 
 use super::encoded::{EncodedLabels, EncodedRows};
 use crate::compute::finite::{Squares, first_beyond, squares};
+use crate::compute::kernels::{Crew, loss};
 use crate::compute::optimizer::{Decays, Optimizer, OptimizerState, Rate, Terms, UpdateError, clip_factor};
 use crate::growth::State;
 use crate::network::execute::{backward, forward};
@@ -22,6 +23,36 @@ pub enum StepTargets {
     Classes(Vec<u32>),
     /// Standardised regression targets.
     Numbers(Vec<f32>),
+}
+
+impl StepTargets {
+    /// The mean loss of outputs `[rows, classes]` or `[rows, 1]`, which become the gradient of it.
+    ///
+    /// # Errors
+    /// Not one target a row, a class that is none.
+    pub(super) fn mean_loss(&self, outputs: &mut [f32]) -> Result<f64, StepError> {
+        let rows = match self {
+            Self::Classes(classes) => classes.len(),
+            Self::Numbers(numbers) => numbers.len(),
+        };
+        if rows == 0 || !outputs.len().is_multiple_of(rows) {
+            return Err(NetworkError::Batch(format!("{} outputs for {rows} labels", outputs.len())).into());
+        }
+        let width = outputs.len() / rows;
+        let mut losses = vec![0.0; rows];
+        match self {
+            Self::Classes(classes) if classes.iter().all(|&class| (class as usize) < width) => {
+                loss::cross_entropy(outputs, classes, &mut losses, &Crew::alone());
+            }
+            Self::Classes(_) => return Err(StepError::UnknownClass),
+            Self::Numbers(numbers) if width == 1 => loss::squared_error(outputs, numbers, &mut losses),
+            Self::Numbers(_) => {
+                let reason = format!("{width} outputs, but a regression has 1");
+                return Err(NetworkError::Batch(reason).into());
+            }
+        }
+        Ok(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / rows as f64)
+    }
 }
 
 /// A batch, ready for a step.

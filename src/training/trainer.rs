@@ -14,6 +14,7 @@ use super::error::TrainingError;
 use super::history::History;
 use super::inputs::{Attention, Next};
 use super::journal::{JournalEvent, JournalRecord};
+use super::learned::Learned;
 use super::passes::NextPass;
 use super::progress::Progress;
 use super::publish::LiveVersion;
@@ -21,7 +22,6 @@ use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
 use super::steps::{Advance, Work};
 use super::store::Fence;
-use crate::growth::State;
 use crate::registry::{Model, VersionId};
 use crate::stream::{LearnerId, LearnerName, Seq, Task};
 
@@ -36,7 +36,7 @@ pub(super) struct Trainer {
     pub task: Task,
     pub fence: Fence,
     pub model: Model,
-    pub state: State,
+    pub learned: Learned,
     pub history: History,
     pub progress: Progress,
     /// Journal inputs up to here are in the state.
@@ -175,7 +175,7 @@ impl Trainer {
         TrainerStatus {
             state,
             trained_seq: self.trained_seq,
-            steps: self.state.optimizer.step,
+            steps: self.learned.steps(),
             network: Arc::new(self.model.network.clone()),
             metrics: self.progress.metrics(),
         }

@@ -12,8 +12,8 @@ use super::workloads::{self, RULE, Workload};
 use crate::cli::table::table;
 use crate::compute::device::{self, DeviceName};
 use crate::compute::precision::{Precision, product};
-use crate::growth::State;
-use crate::training::step::{Batch, StepOutcome, step};
+use crate::training::learned::Learned;
+use crate::training::step::{Batch, StepOutcome};
 
 /// What the check found.
 #[derive(Debug, Serialize)]
@@ -105,11 +105,10 @@ fn compare(workload: &Workload, device: &Device, arguments: &CheckArguments) -> 
     let timed = &times[arguments.steps as usize..];
     losses.truncate(cpu_losses.len());
     let difference = largest(losses.iter().zip(&cpu_losses).map(|(loss, cpu)| ((loss - cpu) / cpu).abs()));
-    let parameters = workload.network.parameters().map(|(_, spec)| spec.dims.iter().product::<usize>() as u64).sum();
     Ok(Figures {
         network: workload.name,
         rows: workload.rows,
-        parameters,
+        parameters: workload.network.parameter_count(),
         losses,
         cpu_losses,
         difference,
@@ -121,19 +120,19 @@ fn compare(workload: &Workload, device: &Device, arguments: &CheckArguments) -> 
 
 /// The losses of so many steps on one batch and how long each step took.
 fn train(workload: &Workload, device: &Device, steps: u32) -> anyhow::Result<(Vec<f64>, Vec<Duration>)> {
-    let (mut state, batch) = (workload.state(device)?, workload.batch(device)?);
+    let (mut learned, batch) = (Learned::Tensors(workload.state(device)?), workload.batch(device)?);
     let (mut losses, mut times) = (Vec::new(), Vec::new());
     for _ in 0..steps {
         let start = Instant::now();
-        losses.push(loss_of_step(workload, &mut state, &batch)?);
+        losses.push(loss_of_step(workload, &mut learned, &batch)?);
         device.synchronize()?;
         times.push(start.elapsed());
     }
     Ok((losses, times))
 }
 
-fn loss_of_step(workload: &Workload, state: &mut State, batch: &Batch) -> anyhow::Result<f64> {
-    match step(&workload.network, state, batch, &RULE)? {
+fn loss_of_step(workload: &Workload, learned: &mut Learned, batch: &Batch) -> anyhow::Result<f64> {
+    match learned.step(&workload.network, batch, &RULE)? {
         StepOutcome::Done { loss } => Ok(loss),
         StepOutcome::NonFinite { what } => anyhow::bail!("`{}`: {what} is not finite", workload.name),
     }

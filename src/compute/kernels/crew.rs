@@ -9,7 +9,7 @@ use crate::compute::vectors::Vectors;
 
 /// Work below this many operations is not handed to other threads: handing over costs as much as it takes. Tests share
 /// whatever they can.
-const WORTH_SHARING: usize = if cfg!(test) { 0 } else { 1 << 19 };
+const WORTH_SHARING: usize = if cfg!(test) { 0 } else { 1 << 22 };
 
 /// The threads and vectors of a program.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,15 @@ impl Crew {
             (0..tasks).for_each(work);
         } else {
             (0..tasks).into_par_iter().with_max_len(tasks.div_ceil(self.threads * 4)).for_each(work);
+        }
+    }
+
+    /// Gives every element of `results` what `work` gives for its index.
+    pub fn fill<T: Send>(&self, results: &mut [T], operations: usize, work: impl Fn(usize) -> T + Sync + Send) {
+        if self.threads < 2 || results.len() < 2 || operations < WORTH_SHARING {
+            results.iter_mut().enumerate().for_each(|(index, result)| *result = work(index));
+        } else {
+            results.par_iter_mut().enumerate().for_each(|(index, result)| *result = work(index));
         }
     }
 

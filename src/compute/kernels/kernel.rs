@@ -58,7 +58,8 @@ pub struct ForwardPass<'a> {
     pub inputs: &'a [&'a [f32]],
     /// The parameters in the order of the op's declaration.
     pub parameters: &'a [&'a [f32]],
-    /// What [`Kernel::prepare`] made of the parameters; empty while they change with every step.
+    /// What [`Kernel::prepare`] made of the parameters; empty while they change with every step. With it the first
+    /// parameter is not read and may be missing.
     pub prepared: &'a [f32],
     /// The batch that leaves; holds anything before.
     pub output: &'a mut [f32],

@@ -22,9 +22,9 @@ pub struct Terms {
     pub decays: Decays,
     /// By what every gradient is multiplied ([`super::clip_factor`]): above 0 and up to 1.
     pub clip: f32,
-    /// What a kept average keeps of itself in a step, at least 0 and below 1: an exponential moving average of the weights
-    /// (Polyak and Juditsky 1992). Its newest elements keep less: (1 + age) / (10 + age) at most, so that an average follows
-    /// what has just been born and is not of its first values for ever.
+    /// What an average keeps of itself in a step, at least 0 and below 1: an exponential moving average of the weights
+    /// (after Polyak and Juditsky 1992). Young elements keep less, (1 + age) / (10 + age) at most, so that an average soon
+    /// follows what has just been born. 0 where none is kept: [`Optimizer::step`] leaves one that is there as it is.
     pub average_decay: f64,
 }
 

@@ -54,9 +54,7 @@ pub(super) trait Activation: Debug + Send + Sync + 'static {
     fn slope(&self, input: &Tensor, output: &Tensor) -> candle_core::Result<Tensor>;
 
     /// [`Op::kernel`].
-    fn loops(&self) -> Option<Arc<dyn Kernel>> {
-        None
-    }
+    fn loops(&self) -> Arc<dyn Kernel>;
 
     /// The function in f64.
     fn number(&self, x: f64) -> f64;
@@ -107,7 +105,7 @@ impl<A: Activation> Op for A {
     }
 
     fn kernel(&self, _: &[Shape]) -> Option<Arc<dyn Kernel>> {
-        self.loops()
+        Some(self.loops())
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

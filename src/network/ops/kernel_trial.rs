@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::tests::{Layout, Trial, assert_close, distinct, numbers};
-use crate::compute::kernels::{Arrival, BackwardPass, Crew, Draw, ForwardPass, Kernel, plane};
+use crate::compute::kernels::{Arrival, BackwardPass, Crew, Draw, ForwardPass, Kernel, channels_first, channels_last};
 use crate::compute::vectors::Vectors;
 use crate::network::op::Mode;
 use crate::network::parameter::ParameterKind;
@@ -53,9 +53,11 @@ impl Trial {
         let training = self.mode;
         self.mode = Mode::Evaluate;
         for vectors in Vectors::available() {
-            let evaluate = |threads| self.kernel_forward(kernel, &Crew { vectors, threads }).0;
-            let output = alone_and_in_company(evaluate, |output| output.iter().map(|y| y.to_bits()).collect());
-            assert_close(&self.first(&output, &self.output_shape()), &self.bent_reference(), 1e-5);
+            for prepared in [Vec::new(), self.prepared(kernel, vectors)] {
+                let evaluate = |threads| self.kernel_forward(kernel, &prepared, &Crew { vectors, threads }).0;
+                let output = alone_and_in_company(evaluate, |output| output.iter().map(|y| y.to_bits()).collect());
+                assert_close(&self.first(&output, &self.output_shape()), &self.bent_reference(), 1e-5);
+            }
         }
         self.mode = training;
         let direction = self.direction();
@@ -123,19 +125,28 @@ impl Trial {
         }
     }
 
+    /// The parameters as the kernel lays them for many passes.
+    fn prepared(&self, kernel: &dyn Kernel, vectors: Vectors) -> Vec<f32> {
+        let parameters = self.kernel_parameters();
+        let mut prepared = vec![f32::NAN; kernel.prepared(vectors.lanes())];
+        let parameters: Vec<&[f32]> = parameters.iter().map(Vec::as_slice).collect();
+        kernel.prepare(&parameters, &Crew { vectors, threads: 1 }, &mut prepared);
+        prepared
+    }
+
     /// The forward pass: the output, what is saved, and the room for gradients with the new statistics in it.
-    fn kernel_forward(&self, kernel: &dyn Kernel, crew: &Crew) -> (Vec<f32>, Vec<f32>, Vec<Vec<f32>>) {
+    fn kernel_forward(
+        &self,
+        kernel: &dyn Kernel,
+        prepared: &[f32],
+        crew: &Crew,
+    ) -> (Vec<f32>, Vec<f32>, Vec<Vec<f32>>) {
         let rows = self.inputs[0].rows;
         let (inputs, parameters) = (self.kernel_inputs(), self.kernel_parameters());
         let mut output = vec![f32::NAN; rows * self.output_shape().elements()];
         let (mut saved, mut gradients) = (Vec::new(), Vec::new());
-        let slices: Vec<&[f32]> = parameters.iter().map(Vec::as_slice).collect();
-        // In evaluation the parameters stay as they are, and may be prepared.
-        let mut prepared = vec![f32::NAN; kernel.prepared(crew.vectors.lanes())];
-        kernel.prepare(&slices, crew, &mut prepared);
         let mut training = None;
         if let Mode::Train { seed, step } = self.mode {
-            prepared.clear();
             training = Some(Draw { seed, step, node: "node" });
             saved = vec![f32::NAN; kernel.saved_per_row() * rows + kernel.saved_per_batch()];
             gradients = parameters.iter().map(|values| vec![f32::NAN; values.len()]).collect();
@@ -144,8 +155,8 @@ impl Trial {
             rows,
             training,
             inputs: &inputs.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-            parameters: &slices,
-            prepared: &prepared,
+            parameters: &parameters.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            prepared,
             output: &mut output,
             saved: &mut saved,
             statistics: &mut gradients.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
@@ -155,7 +166,7 @@ impl Trial {
     }
 
     fn kernel_passes(&self, kernel: &dyn Kernel, direction: &[f64], crew: &Crew) -> Results {
-        let (output, saved, statistics) = self.kernel_forward(kernel, crew);
+        let (output, saved, statistics) = self.kernel_forward(kernel, &[], crew);
         let (inputs, parameters, needs) = (self.kernel_inputs(), self.kernel_parameters(), kernel.needs());
         let gradient = self.last(direction, &self.output_shape());
         let backward = |turn: usize| {
@@ -213,13 +224,13 @@ impl Trial {
     fn last(&self, values: &[f64], shape: &Shape) -> Vec<f32> {
         let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
         let mut last = vec![f32::NAN; values.len()];
-        plane::channels_last(&values, shape.place(), &mut last, &Crew::alone());
+        channels_last(&values, shape.place(), &mut last, &Crew::alone());
         last
     }
 
     fn first(&self, values: &[f32], shape: &Shape) -> Vec<f64> {
         let mut first = vec![f32::NAN; values.len()];
-        plane::channels_first(values, shape.place(), &mut first, &Crew::alone());
+        channels_first(values, shape.place(), &mut first, &Crew::alone());
         first.into_iter().map(f64::from).collect()
     }
 }

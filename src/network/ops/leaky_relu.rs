@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::activation::{Activation, above_zero};
 use super::document::{Fields, written};
-use crate::compute::kernels::Kernel;
-use crate::compute::kernels::activation::Everywhere;
-use crate::compute::kernels::rectifier::Rectifier;
+use crate::compute::kernels::{Everywhere, Kernel, Rectifier};
 use crate::network::op::{FixedSet, Op};
 
 /// A rectifier that lets a part of negative numbers through, on every element of any shape.
@@ -59,8 +57,8 @@ impl Activation for LeakyRelu {
         above_zero(input)?.maximum(self.slope as f32)
     }
 
-    fn loops(&self) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(Everywhere(Rectifier { slope: self.slope as f32 })))
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(Rectifier { slope: self.slope as f32 }))
     }
 
     fn number(&self, x: f64) -> f64 {

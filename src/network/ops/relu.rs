@@ -7,9 +7,7 @@ use serde_json::{Map, Value};
 
 use super::activation::Activation;
 use super::document::Fields;
-use crate::compute::kernels::Kernel;
-use crate::compute::kernels::activation::Everywhere;
-use crate::compute::kernels::rectifier::Rectifier;
+use crate::compute::kernels::{Everywhere, Kernel, Rectifier};
 use crate::network::op::{FixedSet, Op};
 
 /// The rectifier, on every element of any shape.
@@ -43,8 +41,8 @@ impl Activation for Relu {
         output.sign()
     }
 
-    fn loops(&self) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(Everywhere(Rectifier { slope: 0.0 })))
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(Rectifier { slope: 0.0 }))
     }
 
     fn number(&self, x: f64) -> f64 {

@@ -13,7 +13,7 @@ mod servable;
 mod tensors;
 mod training;
 
-pub use layout::ParameterLayout;
+pub use layout::{ParameterLayout, copy as copy_numbers};
 pub use servable::Servable;
 pub use training::{Gradients, TrainingProgram};
 

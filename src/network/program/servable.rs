@@ -156,5 +156,8 @@ fn prepare(network: &Network, layout: &ParameterLayout, weights: &[f32], step: S
     let mut prepared = vec![0.0; step.kernel.prepared(crew.vectors.lanes())];
     let slices: Vec<&[f32]> = parameters.iter().map(Vec::as_slice).collect();
     step.kernel.prepare(&slices, &crew, &mut prepared);
+    if !prepared.is_empty() {
+        parameters[0] = Vec::new();
+    }
     Prepared { step, parameters, prepared }
 }

@@ -172,32 +172,33 @@ impl TrainingProgram {
         rows
     }
 
-    /// The steps in order, for a profile: the node of each, and the seconds that each pass of it took.
+    /// The steps in order, for a profile: the node of each, its kernel, and what `clock` went on during each of its passes.
     pub fn profile(
         &mut self,
         (weights, gradients): (&[f32], &mut Gradients),
         batch: &[f32],
         loss: impl FnOnce(&[f32], &mut [f32]) -> bool,
+        clock: &dyn Fn() -> f64,
     ) -> Vec<(NodeId, String, f64, f64)> {
         let rows = self.enter(batch);
         let crew = Crew::of_pool();
         let open = self.arena.open();
         let mut result = Vec::with_capacity(self.steps.len());
         for planned in &self.steps {
-            let began = std::time::Instant::now();
+            let began = clock();
             let draw = Draw { seed: 0, step: 1, node: planned.step.node.as_str() };
             planned.forward(open, rows, (weights, gradients), Some(draw), &crew);
             let name = format!("{:?}", planned.step.kernel);
             let name = name.split([' ', '(']).next().unwrap_or_default().to_owned();
-            result.push((planned.step.node.clone(), name, began.elapsed().as_secs_f64(), 0.0));
+            result.push((planned.step.node.clone(), name, clock() - began, 0.0));
         }
         // SAFETY: the plan gives the output and its gradient places of their own.
         let (output, gradient) = unsafe { (open.read(self.result.0, rows), open.write(self.result.1, rows)) };
         loss(output, gradient);
         for (planned, line) in self.steps.iter().zip(&mut result).rev().filter(|(planned, _)| planned.returns) {
-            let began = std::time::Instant::now();
+            let began = clock();
             planned.backward(open, rows, (weights, gradients), &crew);
-            line.3 = began.elapsed().as_secs_f64();
+            line.3 = clock() - began;
         }
         result
     }

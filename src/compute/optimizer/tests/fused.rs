@@ -32,13 +32,12 @@ impl Numbers {
     }
 
     fn step_part(&mut self, range: std::ops::Range<usize>, gradient: &[f32], constants: &Constants) {
-        let part = |numbers| -> &mut [f32] { part(numbers, &range) };
         constants.step(Run {
-            parameter: part(&mut self.parameter),
+            parameter: part(&mut self.parameter, &range),
             gradient: &gradient[range.clone()],
-            first: part(&mut self.first),
-            second: part(&mut self.second),
-            average: part(&mut self.average),
+            first: part(&mut self.first, &range),
+            second: part(&mut self.second, &range),
+            average: part(&mut self.average, &range),
         });
     }
 
@@ -47,7 +46,7 @@ impl Numbers {
     }
 }
 
-fn part<'a>(numbers: &'a mut Vec<f32>, range: &std::ops::Range<usize>) -> &'a mut [f32] {
+fn part<'a>(numbers: &'a mut [f32], range: &std::ops::Range<usize>) -> &'a mut [f32] {
     if numbers.is_empty() { numbers } else { &mut numbers[range.clone()] }
 }
 

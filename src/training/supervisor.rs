@@ -190,10 +190,14 @@ impl Supervisor {
 /// Opens the device and chooses the precision, and logs which device it is and why.
 fn open_device(config: &TrainingConfig) -> Result<Device, SupervisorError> {
     let opened = device::open(config.device.parse()?)?;
-    config.precision.parse::<Precision>()?.choose(&opened.device)?;
+    let precision: Precision = config.precision.parse()?;
     match &opened.fallback {
+        // Whoever says `auto` wants the server to run here too: what was chosen for a GPU waits for one.
         Some(reason) => tracing::info!(device = %opened.name, %reason, "training on the cpu"),
-        None => tracing::info!(device = %opened.name, precision = %config.precision, "training device"),
+        None => {
+            precision.choose(&opened.device)?;
+            tracing::info!(device = %opened.name, precision = precision.name(), "training device");
+        }
     }
     Ok(opened.device)
 }

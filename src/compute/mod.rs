@@ -5,6 +5,7 @@
 pub mod device;
 pub mod finite;
 pub mod kernels;
+pub mod memory;
 pub mod optimizer;
 pub mod pool;
 pub mod precision;

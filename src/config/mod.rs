@@ -90,8 +90,10 @@ pub struct ServingConfig {
     pub queue_rows: usize,
     /// Most rows in one batch.
     pub batch_rows: usize,
-    /// Batching threads.
+    /// Threads that predict, each a batch of its own.
     pub threads: usize,
+    /// How much nicer than the process they are, 0 to 19.
+    pub nice: u8,
     /// Versions kept in memory besides the live ones.
     pub cached_versions: usize,
     /// Milliseconds after which a waiting prediction is given up.
@@ -106,8 +108,10 @@ pub struct TrainingConfig {
     pub device: String,
     /// How exactly a GPU computes matrix products: `f32`, `tf32` or `bf16`.
     pub precision: String,
-    /// Compute threads; 0: one for every core but one, at least one.
+    /// Compute threads; 0: one for every core (one fewer, at least one, where they cannot be nicer than the rest).
     pub threads: usize,
+    /// How much nicer than the process they are, 0 to 19.
+    pub nice: u8,
     /// Learners that train at once.
     pub trainers: usize,
     /// Milliseconds of a learner's turn while others wait.
@@ -174,7 +178,7 @@ impl Default for IngestConfig {
 
 impl Default for ServingConfig {
     fn default() -> Self {
-        Self { queue_rows: 4_096, batch_rows: 256, threads: 1, cached_versions: 8, deadline_ms: 5_000 }
+        Self { queue_rows: 4_096, batch_rows: 256, threads: 1, nice: 0, cached_versions: 8, deadline_ms: 5_000 }
     }
 }
 
@@ -184,6 +188,7 @@ impl Default for TrainingConfig {
             device: "cpu".into(),
             precision: "f32".into(),
             threads: 0,
+            nice: 19,
             trainers: 1,
             turn_ms: 250,
             checkpoint_ms: 2_000,

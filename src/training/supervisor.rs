@@ -25,7 +25,7 @@ use super::status::TrainerStatus;
 use super::store::{CreateError, Store};
 use super::turns::TurnQueue;
 use crate::compute::device;
-use crate::compute::pool::TrainingPool;
+use crate::compute::pool::Pool;
 use crate::compute::precision::{Precision, PrecisionError};
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
@@ -97,7 +97,7 @@ impl Supervisor {
         let environment = Arc::new(Environment {
             store,
             runtime: Handle::current(),
-            pool: TrainingPool::start(config.threads)?,
+            pool: Pool::start("training", config.threads, config.nice)?,
             device: open_device(config)?,
             metrics,
             live_moved,

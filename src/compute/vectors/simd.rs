@@ -12,11 +12,12 @@ pub trait SimdLoop {
     fn run<S: Simd>(self) -> Self::Output;
 }
 
-/// A vector of f32 numbers and what can be done with it.
+/// A vector of f32 numbers and what can be done with it. The safety of all its functions is that of the trait.
 ///
 /// # Safety
 /// The functions run the processor's instructions: they may only be called inside [`super::Vectors::run`]. Pointers must
 /// be valid for the numbers that are read or written.
+#[expect(clippy::missing_safety_doc)]
 pub unsafe trait Simd: Copy {
     /// The vector.
     type Vector: Copy;

@@ -13,6 +13,7 @@ use super::document::{Fields, pair, written};
 use super::linear::column_sums;
 use super::single_image;
 use super::window::{NOWHERE, Window};
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -186,6 +187,15 @@ impl Op for DepthwiseConv2d {
         }
         let by_images = images_of(&by_sites.flatten_to(1)?, rows, plane)?;
         Ok(Backward { inputs: vec![Some(by_images)], parameters: vec![Some(by_weight), Some(by_bias)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        let output = self.output_shape(inputs).ok()?.place();
+        Some(Arc::new(kernels::Depthwise::new(inputs[0].place(), output, self.window().sliding())))
+    }
+
+    fn folds(&self) -> bool {
+        true
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -20,7 +20,7 @@ const ROWS_OF_AN_EVALUATION: usize = 64;
 
 /// A training state.
 #[derive(Debug)]
-pub(super) enum Learned {
+pub enum Learned {
     /// As tensors.
     Tensors(State),
     /// As the CPU steps it.

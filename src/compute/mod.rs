@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod kernels;
+pub mod memory;
 pub mod optimizer;
 pub mod pool;
 pub mod random;

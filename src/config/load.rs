@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use super::Config;
 
+/// More threads than this in one pool are a mistake.
+const MOST_THREADS: usize = 1_024;
+/// The nicest that Linux knows.
+const MOST_NICE: u8 = 19;
+
 /// What flags set; `None` leaves what file and environment say.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -122,6 +127,14 @@ impl Config {
         if let Some((key, _)) = durations.into_iter().find(|(_, value)| !(1..=86_400_000).contains(value)) {
             return Err(ConfigError::Invalid { key, reason: "must be from 1 to 86400000".into() });
         }
+        let threads = [("serving.threads", self.serving.threads), ("training.threads", self.training.threads)];
+        if let Some((key, _)) = threads.into_iter().find(|(_, value)| *value > MOST_THREADS) {
+            return Err(ConfigError::Invalid { key, reason: format!("must be at most {MOST_THREADS}") });
+        }
+        let niceness = [("serving.nice", self.serving.nice), ("training.nice", self.training.nice)];
+        if let Some((key, _)) = niceness.into_iter().find(|(_, value)| *value > MOST_NICE) {
+            return Err(ConfigError::Invalid { key, reason: format!("must be from 0 to {MOST_NICE}") });
+        }
         if self.serving.queue_rows < self.limits.predict_rows {
             return Err(ConfigError::Invalid {
                 key: "serving.queue_rows",
@@ -169,6 +182,15 @@ mod tests {
         assert!(unknown.contains("prot"), "{unknown}");
         let zero = load("[ingest]\nqueue = 0\n", &[], Overrides::default()).expect_err("refused").to_string();
         assert!(zero.contains("ingest.queue"), "{zero}");
+        for (text, key) in [
+            ("[training]\nnice = 20\n", "training.nice"),
+            ("[serving]\nnice = 99\n", "serving.nice"),
+            ("[training]\nthreads = 5000\n", "training.threads"),
+            ("[serving]\nthreads = 0\n", "serving.threads"),
+        ] {
+            let refused = load(text, &[], Overrides::default()).expect_err("refused").to_string();
+            assert!(refused.contains(key), "{refused}");
+        }
         let other = load("[storage]\ndatabase = \"mysql:x\"\n", &[], Overrides::default());
         assert!(other.expect_err("refused").to_string().contains("storage.database"));
     }

@@ -90,8 +90,10 @@ pub struct ServingConfig {
     pub queue_rows: usize,
     /// Most rows in one batch.
     pub batch_rows: usize,
-    /// Batching threads.
+    /// Threads that predict, each a batch of its own.
     pub threads: usize,
+    /// How much nicer than the process they are, 0 to 19.
+    pub nice: u8,
     /// Versions kept in memory besides the live ones.
     pub cached_versions: usize,
     /// Milliseconds after which a waiting prediction is given up.
@@ -104,8 +106,10 @@ pub struct ServingConfig {
 pub struct TrainingConfig {
     /// `cpu`, or `cuda:0` in a build with CUDA.
     pub device: String,
-    /// Compute threads; 0: one for every core but one, at least one.
+    /// Compute threads; 0: one for every core (one fewer, at least one, where they cannot be nicer than the rest).
     pub threads: usize,
+    /// How much nicer than the process they are, 0 to 19.
+    pub nice: u8,
     /// Learners that train at once.
     pub trainers: usize,
     /// Milliseconds of a learner's turn while others wait.
@@ -172,7 +176,7 @@ impl Default for IngestConfig {
 
 impl Default for ServingConfig {
     fn default() -> Self {
-        Self { queue_rows: 4_096, batch_rows: 256, threads: 1, cached_versions: 8, deadline_ms: 5_000 }
+        Self { queue_rows: 4_096, batch_rows: 256, threads: 1, nice: 0, cached_versions: 8, deadline_ms: 5_000 }
     }
 }
 
@@ -181,6 +185,7 @@ impl Default for TrainingConfig {
         Self {
             device: "cpu".into(),
             threads: 0,
+            nice: 19,
             trainers: 1,
             turn_ms: 250,
             checkpoint_ms: 2_000,

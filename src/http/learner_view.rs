@@ -5,10 +5,12 @@ use time::OffsetDateTime;
 
 use super::problem::Problem;
 use super::state::AppState;
+use crate::compute::memory::Memory;
 use crate::network::{Network, NodeId};
 use crate::policy::PolicySettings;
 use crate::registry::VersionId;
 use crate::stream::{LearnerName, Schema, Seq, Task};
+use crate::training::memory;
 use crate::training::status::LearnerMetrics;
 use crate::training::{LearnerRecord, TrainerStatus, TrainingSettings, TrainingState};
 
@@ -66,6 +68,20 @@ struct TrainingView {
     #[serde(flatten)]
     summary: TrainingSummary,
     settings: TrainingSettings,
+    memory: MemoryView,
+}
+
+/// Bytes that one step of a learner's training holds.
+#[derive(Serialize)]
+struct MemoryView {
+    weights_bytes: u64,
+    optimizer_bytes: u64,
+    activations_bytes: u64,
+    gradients_bytes: u64,
+    scratch_bytes: u64,
+    peak_bytes: u64,
+    /// The peak as a multiple of weights, optimizer state and activations.
+    ratio: f64,
 }
 
 /// The size of a network.
@@ -89,6 +105,20 @@ struct NodeView {
     op: &'static str,
     inputs: Vec<NodeId>,
     channels: usize,
+}
+
+impl From<Memory> for MemoryView {
+    fn from(memory: Memory) -> Self {
+        Self {
+            weights_bytes: memory.weights,
+            optimizer_bytes: memory.optimizer,
+            activations_bytes: memory.activations,
+            gradients_bytes: memory.gradients,
+            scratch_bytes: memory.scratch,
+            peak_bytes: memory.peak(),
+            ratio: memory.ratio(),
+        }
+    }
 }
 
 impl NetworkSummary {
@@ -136,7 +166,7 @@ impl LearnerView {
             head_seq: record.head,
             trained_seq: now.trained_seq,
             live,
-            training: TrainingView { summary: now.training, settings: document.training },
+            training: TrainingView { summary: now.training, settings: document.training, memory: now.memory.into() },
             network: NetworkView { nodes: nodes(&now.network), summary: NetworkSummary::of(&now.network) },
             policy: document.policy,
             metrics: now.metrics,
@@ -151,6 +181,7 @@ struct Now {
     trained_seq: Seq,
     training: TrainingSummary,
     network: Network,
+    memory: Memory,
     metrics: LearnerMetrics,
 }
 
@@ -167,6 +198,7 @@ impl Now {
                 state: if idle { TrainingState::Idle } else { TrainingState::Training },
                 steps: 0,
             },
+            memory: memory::of_step(&checkpoint.model.network, &record.document.training),
             network: checkpoint.model.network,
             metrics: LearnerMetrics::default(),
         })
@@ -177,6 +209,7 @@ impl Now {
             trained_seq: status.trained_seq,
             training: TrainingSummary { state: status.state, steps: status.steps },
             network: (*status.network).clone(),
+            memory: status.memory,
             metrics: status.metrics.clone(),
         }
     }

@@ -41,6 +41,8 @@ pub struct TrainingMetrics {
     pub layers: IntGaugeVec,
     /// Channels of the nodes that can widen.
     width: IntGaugeVec,
+    /// Bytes that a training step holds, by kind.
+    pub memory: IntGaugeVec,
     /// Versions published, by outcome: live, kept.
     pub published: IntCounterVec,
     /// The nodes that have a width, by learner: what must be removed with it.
@@ -54,6 +56,8 @@ impl TrainingMetrics {
     pub const TRIGGERS: [&str; 3] = ["policy", "manual", "stream"];
     /// The outcomes of the gate.
     pub const GATE: [&str; 2] = ["passed", "refused"];
+    /// The kinds of memory of a training step.
+    pub const MEMORY: [&str; 6] = ["weights", "optimizer", "activations", "gradients", "scratch", "peak"];
     /// The outcomes of publishing.
     pub const PUBLISHED: [&str; 2] = ["live", "kept"];
 
@@ -106,6 +110,12 @@ impl TrainingMetrics {
             parameters: gauges(registry, "network_parameters", "Trained parameters of the network.", learner),
             layers: gauges(registry, "network_layers", "Layers with weights.", learner),
             width: gauges(registry, "network_width", "Channels of the nodes that can widen.", &["learner", "node"]),
+            memory: gauges(
+                registry,
+                "train_memory_bytes",
+                "Bytes that a training step holds: weights, optimizer, activations, gradients, scratch; peak: all of them.",
+                &["learner", "kind"],
+            ),
             published: counters(
                 registry,
                 "versions_published_total",
@@ -151,6 +161,9 @@ impl TrainingMetrics {
         for outcome in Self::GATE {
             self.gate.with_label_values(&[learner, outcome]).inc_by(0);
         }
+        for kind in Self::MEMORY {
+            self.memory.with_label_values(&[learner, kind]).add(0);
+        }
         for outcome in Self::PUBLISHED {
             self.published.with_label_values(&[learner, outcome]).inc_by(0);
         }
@@ -176,6 +189,9 @@ impl TrainingMetrics {
         }
         for outcome in Self::GATE {
             forget(self.gate.remove_label_values(&[learner, outcome]));
+        }
+        for kind in Self::MEMORY {
+            forget(self.memory.remove_label_values(&[learner, kind]));
         }
         for outcome in Self::PUBLISHED {
             forget(self.published.remove_label_values(&[learner, outcome]));

@@ -1,17 +1,16 @@
-//! The batching threads: take a batch, answer all of it from one snapshot.
+//! The batchers, each on a compute thread of its own: take a batch, answer all of it from one snapshot.
 //!
 //! Every request gets exactly one answer, whatever happens while it is computed: a panic is an error for the requests
 //! of its batch and leaves the thread as it was.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::model::LoadedModel;
 use super::predictor::{Answer, PredictError, Prediction};
 use super::queue::{Queue, Request};
+use crate::compute::pool::{Occupied, Pool, PoolError};
 use crate::metrics::ServingMetrics;
 use crate::stream::Row;
 
@@ -28,12 +27,16 @@ pub struct Batcher {
 
 impl Batcher {
     /// Starts a thread that answers until the queue is closed and empty.
-    pub fn spawn(self, number: usize) -> io::Result<JoinHandle<()>> {
-        thread::Builder::new().name(format!("batcher-{number}")).spawn(move || {
+    ///
+    /// It is a pool of one: a batch is encoded and computed where it was taken, without a change of threads, and what an
+    /// op would spread over threads stays on this one.
+    pub fn spawn(self, number: usize, nice: u8) -> Result<Occupied, PoolError> {
+        let pool = Pool::start(&format!("serving-{number}"), 1, nice)?;
+        Ok(pool.occupy(move || {
             while let Some(batch) = self.queue.take(self.batch_rows) {
                 self.answer(batch);
             }
-        })
+        }))
     }
 
     fn answer(&self, batch: Vec<Request>) {

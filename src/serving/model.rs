@@ -51,9 +51,7 @@ impl LoadedModel {
     pub fn answer<'a>(&self, rows: impl ExactSizeIterator<Item = &'a Row>) -> Result<Vec<Prediction>, ModelError> {
         let count = rows.len();
         let mut numbers = Vec::with_capacity(count * self.model.network.input().elements());
-        for row in rows {
-            self.model.encoder.encode_into(row, &mut numbers);
-        }
+        self.model.encoder.encode_all(rows, &mut numbers);
         self.answer_encoded(&numbers, count)
     }
 

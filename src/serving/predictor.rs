@@ -4,7 +4,6 @@
 //! whatever the order of the notices: several moves in a row end at the newest.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -15,6 +14,7 @@ use super::loader::{self, VersionCache};
 use super::model::LoadedModel;
 use super::queue::{Queue, Request};
 use super::slot::{Slot, Slots};
+use crate::compute::pool::Occupied;
 use crate::config::ServingConfig;
 use crate::metrics::ServingMetrics;
 use crate::registry::{RegistryStore, VersionId};
@@ -100,7 +100,7 @@ struct Inner {
     slots: Slots,
     versions: VersionCache,
     queue: Arc<Queue>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Occupied>>,
     runtime: Handle,
 }
 
@@ -113,7 +113,9 @@ impl Predictor {
         let queue = Arc::new(Queue::new(config.queue_rows, metrics.queue_rows.clone()));
         let batcher = Batcher { queue: queue.clone(), batch_rows: config.batch_rows.max(1), metrics: metrics.clone() };
         let threads = (0..config.threads.max(1))
-            .map(|number| batcher.clone().spawn(number).expect("a server that gets no thread cannot start"))
+            .map(|number| {
+                batcher.clone().spawn(number, config.nice).expect("a server that gets no thread cannot start")
+            })
             .collect();
         let inner = Inner {
             store,
@@ -201,7 +203,7 @@ impl Predictor {
     pub async fn stop(&self) {
         self.inner.queue.close();
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.wait().is_ok())).await;
         if !matches!(joined, Ok(true)) {
             tracing::error!("a batching thread ended by a panic");
         }

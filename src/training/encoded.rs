@@ -31,24 +31,46 @@ pub struct EncodedRows {
     pub labels: EncodedLabels,
 }
 
+impl Default for EncodedRows {
+    /// No rows, of no columns.
+    fn default() -> Self {
+        let labels = EncodedLabels::Classes(Vec::new());
+        Self { seqs: Vec::new(), shape: Shape::flat(0), values: Vec::new(), labels }
+    }
+}
+
 impl EncodedRows {
     /// Encodes examples with the model's encoder and targets.
     pub fn encode<'a>(model: &Model, examples: impl IntoIterator<Item = &'a StoredExample>) -> Self {
+        let mut rows = Self::default();
+        rows.fill(model, examples);
+        rows
+    }
+
+    /// Encodes other examples, maybe of another model, into the memory of these rows.
+    pub fn fill<'a>(&mut self, model: &Model, examples: impl IntoIterator<Item = &'a StoredExample>) {
         let examples: Vec<&StoredExample> = examples.into_iter().collect();
-        let shape = model.encoder.shape();
-        let mut values = Vec::with_capacity(examples.len() * shape.elements());
-        for example in &examples {
-            model.encoder.encode_into(&example.row, &mut values);
-        }
-        let labels = match &model.targets {
-            Targets::Classes { .. } => EncodedLabels::Classes(
-                examples.iter().map(|example| class_output(&model.targets, &example.label)).collect(),
-            ),
-            Targets::Number { .. } => {
-                EncodedLabels::Numbers(examples.iter().map(|example| number(&example.label)).collect())
+        self.seqs.clear();
+        self.seqs.extend(examples.iter().map(|example| example.seq));
+        self.shape = model.encoder.shape();
+        self.values.clear();
+        self.values.reserve(examples.len() * self.shape.elements());
+        model.encoder.encode_all(examples.iter().map(|example| &example.row), &mut self.values);
+        let labels = examples.iter().map(|example| &example.label);
+        match (&model.targets, &mut self.labels) {
+            (Targets::Classes { .. }, EncodedLabels::Classes(classes)) => {
+                classes.clear();
+                classes.extend(labels.map(|label| class_output(&model.targets, label)));
             }
-        };
-        Self { seqs: examples.iter().map(|example| example.seq).collect(), shape, values, labels }
+            (Targets::Classes { .. }, other) => {
+                *other = EncodedLabels::Classes(labels.map(|label| class_output(&model.targets, label)).collect());
+            }
+            (Targets::Number { .. }, EncodedLabels::Numbers(numbers)) => {
+                numbers.clear();
+                numbers.extend(labels.map(number));
+            }
+            (Targets::Number { .. }, other) => *other = EncodedLabels::Numbers(labels.map(number).collect()),
+        }
     }
 
     /// How many rows.
@@ -129,6 +151,28 @@ mod tests {
         let tensor = rows.tensor(1, 3, &Device::Cpu).unwrap();
         assert_eq!(tensor.dims(), [2, rows.shape.elements()]);
         assert_eq!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(), rows.values[rows.shape.elements()..]);
+    }
+
+    #[test]
+    fn rows_encoded_into_used_memory_are_those_encoded_afresh() {
+        let classes = model(serde_json::json!({"kind": "classification", "classes": ["a", "b"]}));
+        let mut regression = model(serde_json::json!({"kind": "regression"}));
+        let labelled = |seqs: std::ops::Range<u64>, label: &Label| -> Vec<StoredExample> {
+            seqs.map(|seq| example(seq, label.clone())).collect()
+        };
+        let (many, few) = (labelled(1..9, &Label::Class("b".into())), labelled(9..11, &Label::Class("a".into())));
+        let numbers = labelled(1..5, &Label::Number(2.5));
+        regression.encoder.observe(numbers.iter().map(|example| &example.row));
+        let mut rows = EncodedRows::default();
+        for (model, examples) in [(&classes, &many), (&classes, &few), (&regression, &numbers), (&classes, &many)] {
+            rows.fill(model, examples);
+            assert_eq!(rows, EncodedRows::encode(model, examples));
+            let mut alone = Vec::new();
+            examples.iter().for_each(|example| model.encoder.encode_into(&example.row, &mut alone));
+            assert_eq!(rows.values, alone, "many rows are encoded as each of them is");
+        }
+        rows.fill(&classes, []);
+        assert!(rows.is_empty() && rows.values.is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::error::TrainingError;
 use super::store::Store;
 use super::supervisor::LiveMoved;
-use crate::compute::pool::TrainingPool;
+use crate::compute::pool::Pool;
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
 use crate::stream::StoreError;
@@ -20,7 +20,7 @@ use crate::stream::StoreError;
 pub(super) struct Environment {
     pub store: Arc<dyn Store>,
     pub runtime: Handle,
-    pub pool: TrainingPool,
+    pub pool: Pool,
     pub device: Device,
     pub metrics: TrainingMetrics,
     pub live_moved: LiveMoved,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::assembly::Assembly;
 use super::checkpoint::Checkpoint;
 use super::environment::Environment;
 use super::error::TrainingError;
@@ -17,6 +18,7 @@ use super::inputs::Attention;
 use super::journal::JournalRecord;
 use super::learned::Learned;
 use super::learner::LearnerRecord;
+use super::memory;
 use super::progress::Progress;
 use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
@@ -68,6 +70,7 @@ pub(super) async fn dormant(environment: &Environment, record: &LearnerRecord) -
         trained_seq: checkpoint.trained_seq,
         steps: progress.steps,
         metrics: progress.metrics(),
+        memory: memory::of_step(&checkpoint.model.network, &progress.training),
         network: Arc::new(checkpoint.model.network),
     };
     Ok(Dormant { status, awake })
@@ -134,6 +137,7 @@ impl Trainer {
             live,
             live_version: None,
             rows: Rows::new(learner, environment.config.cache_bytes),
+            assembly: Assembly::default(),
             results: Vec::new(),
             replay: read_inputs(environment, learner, checkpoint.position)?,
             attention: Attention::default(),

@@ -4,6 +4,7 @@
 //! its first step, and every random choice is keyed, so a restart continues as if nothing had happened.
 
 pub mod adoption;
+pub mod assembly;
 mod averages;
 pub mod checkpoint;
 mod creation;
@@ -25,6 +26,7 @@ mod learned;
 pub mod learner;
 mod learner_slot;
 mod load;
+pub mod memory;
 mod orders;
 mod passes;
 pub mod patch;

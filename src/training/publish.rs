@@ -31,7 +31,7 @@ const CHECKPOINT_SHARE: u32 = 10;
 /// The probability that all new classes together get when a set-back brings them into an older network.
 pub(super) const NEW_CLASS_PROBABILITY: f64 = 1e-3;
 
-/// What `live` names, loaded.
+/// What `live` names, loaded for as long as it is measured.
 pub(super) struct LiveVersion {
     pub version: VersionId,
     pub trained_seq: Seq,
@@ -94,11 +94,13 @@ impl Trainer {
 
     /// Acts on what the gate found: a new live version, or one refusal more.
     pub fn conclude(&mut self, outcome: GateOutcome) -> Result<(), TrainingError> {
+        // Its weights are held no longer than they are measured: training must not have another copy beside its own.
+        let live = self.live_version.take();
         if outcome.passed {
             self.progress.gate.refusals = 0;
             let is_live = self.progress.is_version && self.progress.parent == self.live;
             // With no new rows there is no reason to serve anything but the best: not worse is not enough.
-            let live_knows_all = self.live_version.as_ref().is_some_and(|live| live.trained_seq >= self.trained_seq);
+            let live_knows_all = live.is_some_and(|live| live.trained_seq >= self.trained_seq);
             return if is_live || (live_knows_all && !outcome.improves()) { Ok(()) } else { self.publish() };
         }
         self.progress.gate.refusals += 1;
@@ -116,6 +118,7 @@ impl Trainer {
     pub fn settle(&mut self) -> Result<(), TrainingError> {
         if self.progress.gate.learned {
             let outcome = self.measure()?;
+            self.live_version = None;
             if outcome.passed {
                 self.publish()?;
             }
@@ -189,9 +192,7 @@ impl Trainer {
     /// The state is a version, and `live` names it now.
     pub fn went_live(&mut self, version: VersionId) -> Result<(), TrainingError> {
         self.live = version;
-        let parameters = self.learned.published()?.into_owned();
-        let trained_seq = self.trained_seq;
-        self.live_version = Some(LiveVersion { version, trained_seq, model: self.model.clone(), parameters });
+        self.live_version = None;
         self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
         (self.environment.live_moved)(self.learner, version);
         Ok(())
@@ -259,7 +260,7 @@ impl Trainer {
     /// their outputs and inputs are added to the live version's network as they were added before.
     pub fn set_back_to_live(&mut self, reason: &str) -> Result<(), TrainingError> {
         self.load_live()?;
-        let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
+        let live = self.live_version.take().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
         let optimizer = self.progress.training.optimizer;
         let mut state = super::step::first_state(&live.model.network, live.parameters.clone(), &optimizer)?;
         let mut network = live.model.network.clone();

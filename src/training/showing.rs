@@ -15,6 +15,11 @@ pub(super) fn show(metrics: &TrainingMetrics, name: &str, status: &TrainerStatus
     metrics.parameters.with_label_values(&[name]).set(whole(network.parameter_count()));
     metrics.layers.with_label_values(&[name]).set(whole(network.layer_count() as u64));
     metrics.set_widths(name, widths(network));
+    let memory = &status.memory;
+    let held = [memory.weights, memory.optimizer, memory.activations, memory.gradients, memory.scratch, memory.peak()];
+    for (kind, bytes) in TrainingMetrics::MEMORY.into_iter().zip(held) {
+        metrics.memory.with_label_values(&[name, kind]).set(whole(bytes));
+    }
     let measured = [
         (&metrics.loss, status.metrics.training_loss),
         (&metrics.progressive_accuracy, status.metrics.recent_accuracy),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compute::memory::Memory;
 use crate::network::Network;
 use crate::stream::Seq;
 
@@ -30,6 +31,8 @@ pub struct TrainerStatus {
     pub steps: u64,
     /// The trainer's network.
     pub network: Arc<Network>,
+    /// What one of its steps holds in memory.
+    pub memory: Memory,
     /// What is measured; keys as the HTTP surface shows them.
     pub metrics: LearnerMetrics,
 }

@@ -7,10 +7,10 @@
 //! its checkpoint and does the journal's inputs since then once more, as a restart does and to the same bits, and this time
 //! it keeps a copy where the input begins.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::encoded::EncodedRows;
 use super::error::TrainingError;
 use super::journal::JournalEvent;
 use super::learned::Learned;
@@ -182,7 +182,7 @@ impl Trainer {
     /// for a batch without rows.
     fn run(&mut self, batches: &[Vec<Arc<StoredExample>>], factor: f64) -> Result<Vec<Option<Done>>, TrainingError> {
         let environment = self.environment.clone();
-        let Self { model, learned, progress, .. } = self;
+        let Self { model, learned, progress, assembly, .. } = self;
         let settings = &progress.training;
         let rate = progress.rates.rate(settings);
         let rate = Rate { base: factor * rate.base, ..rate };
@@ -194,22 +194,18 @@ impl Trainer {
         let started = Instant::now();
         let mut done = Vec::with_capacity(batches.len());
         environment.compute(|| {
-            for batch in batches {
-                if batch.is_empty() {
+            assembly.each(model, batches, |rows| {
+                if rows.is_empty() {
                     done.push(None);
-                    continue;
+                    return Ok(ControlFlow::Continue(()));
                 }
                 let began = Instant::now();
-                let rows = EncodedRows::encode(model, batch.iter().map(|example| &**example));
-                let batch = Batch::of(&rows, &model.targets, &environment.device)?;
+                let batch = Batch::of(rows, &model.targets, &environment.device)?;
                 let outcome = learned.step(&model.network, &batch, &rule)?;
                 let undone = matches!(outcome, StepOutcome::NonFinite { .. });
                 done.push(Some(Done { outcome, rows: rows.len(), took: began.elapsed() }));
-                if undone {
-                    break;
-                }
-            }
-            Ok::<_, TrainingError>(())
+                Ok::<_, TrainingError>(if undone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })
         })?;
         self.stride =
             if started.elapsed() > STRIDE_TIME { (self.stride / 2).max(1) } else { (self.stride * 2).min(MOST_STRIDE) };

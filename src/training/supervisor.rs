@@ -24,7 +24,7 @@ use super::status::TrainerStatus;
 use super::store::{CreateError, Store};
 use super::turns::TurnQueue;
 use crate::compute::device;
-use crate::compute::pool::TrainingPool;
+use crate::compute::pool::Pool;
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
 use crate::registry::VersionId;
@@ -92,7 +92,7 @@ impl Supervisor {
         let environment = Arc::new(Environment {
             store,
             runtime: Handle::current(),
-            pool: TrainingPool::start(config.threads)?,
+            pool: Pool::start("training", config.threads, config.nice)?,
             device: device::open(&config.device)?,
             metrics,
             live_moved,

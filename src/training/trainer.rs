@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::assembly::Assembly;
 use super::environment::Environment;
 use super::error::TrainingError;
 use super::history::History;
 use super::inputs::{Attention, Next};
 use super::journal::{JournalEvent, JournalRecord};
 use super::learned::Learned;
+use super::memory;
 use super::passes::NextPass;
 use super::progress::Progress;
 use super::publish::LiveVersion;
@@ -45,9 +47,11 @@ pub(super) struct Trainer {
     pub last_version: VersionId,
     /// What `live` names.
     pub live: VersionId,
-    /// Its model and weights, once the gate needed them.
+    /// Its model and weights, while the gate needs them.
     pub live_version: Option<LiveVersion>,
     pub rows: Rows,
+    /// The memory of batches.
+    pub assembly: Assembly,
     /// Results that the next commit takes along.
     pub results: Vec<JournalEvent>,
     /// Inputs of the journal that are not in the state yet: what a restart replays.
@@ -177,6 +181,7 @@ impl Trainer {
             trained_seq: self.trained_seq,
             steps: self.learned.steps(),
             network: Arc::new(self.model.network.clone()),
+            memory: memory::of_step(&self.model.network, &self.progress.training),
             metrics: self.progress.metrics(),
         }
     }

@@ -26,7 +26,7 @@ impl Kernel for Add {
     fn forward(&self, pass: ForwardPass<'_>) {
         let (count, inputs) = (pass.output.len(), pass.inputs);
         let output = Shared::new(pass.output);
-        pass.crew.pieces(count, PIECE, inputs.len() * count, |range| {
+        pass.crew.pieces(count, PIECE, 5 * inputs.len() * count, |range| {
             // SAFETY: pieces do not overlap.
             let to = unsafe { output.part(range.clone()) };
             let slope = |last: usize| if last + 1 == inputs.len() { self.slope.unwrap_or(1.0) } else { 1.0 };
@@ -39,7 +39,7 @@ impl Kernel for Add {
 
     fn backward(&self, pass: BackwardPass<'_>) {
         let (count, output) = (pass.gradient.len(), pass.output);
-        let operations = (pass.input_gradients.len() + 1) * count;
+        let operations = 5 * (pass.input_gradients.len() + 1) * count;
         let gradient = Shared::new(pass.gradient);
         let places: Vec<(Shared<'_>, Put)> = pass.input_gradients.iter_mut().filter_map(|to| to.place()).collect();
         pass.crew.pieces(count, PIECE, operations, |range| {

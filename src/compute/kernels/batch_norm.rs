@@ -8,10 +8,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
+use super::fused::column_sums;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs};
 use super::put::Put;
 use super::scratch;
-use super::sites::{Partials, Sites, Sums, cut, fold, repeat};
+use super::sites::{Partials, Sites, cut, fold, repeat};
 use crate::compute::vectors::{Loop, widest};
 
 /// A normalisation of so many channels, with a rectifier behind it or not.
@@ -33,7 +34,7 @@ impl BatchNorm {
     /// Mean and variance of every channel of the batch, in the order of channels.
     fn measure(&self, batch: &[f32], sites: Sites, crew: &Crew, mut take: impl FnMut(usize, Moments)) {
         let work = |range, sums: &mut [f32]| measure_piece(&batch[range], sites, sums);
-        sites.partials(crew, (2 * self.channels, 5), work, |partials| {
+        sites.partials(crew, (2 * self.channels, 14), work, |partials| {
             for channel in 0..self.channels {
                 take(channel, self.combined(&partials, sites, channel));
             }
@@ -65,7 +66,7 @@ impl BatchNorm {
             repeat(factor, factors);
             repeat(shift, shifts);
             let affine = Affine { means, factors, shifts, slope: self.slope };
-            sites.each(crew, 3, |range| {
+            sites.each(crew, 10, |range| {
                 // SAFETY: pieces do not overlap.
                 widest(Apply { affine, from: &batch[range.clone()], to: unsafe { output.part(range) } });
             });
@@ -177,7 +178,7 @@ impl Kernel for BatchNorm {
                     fold(along, &mut sums[channels..]);
                 });
             };
-            sites.partials(pass.crew, (2 * channels, 6), work, |partials| {
+            sites.partials(pass.crew, (2 * channels, 14), work, |partials| {
                 let count = if sites.count == 1 { f64::INFINITY } else { sites.count as f64 };
                 for channel in 0..channels {
                     let (plain, inverse) = (partials.total(channel), f64::from(inverses[channel]));
@@ -193,7 +194,7 @@ impl Kernel for BatchNorm {
             let Some((to, put)) = pass.input_gradients[0].place() else { return };
             repeat(constant, constants);
             repeat(slope, slopes);
-            sites.each(pass.crew, 8, |range| {
+            sites.each(pass.crew, 16, |range| {
                 // SAFETY: pieces do not overlap.
                 let to = unsafe { to.part(range.clone()) };
                 let (batch, gradient) = (&batch[range.clone()], &gradient[range]);
@@ -211,7 +212,8 @@ fn measure_piece(piece: &[f32], sites: Sites, moments: &mut [f32]) {
         let [sums, squares, means] = cut(room, period);
         let [left, square] = cut(by_channel, sites.channels);
         let (mean, about) = moments.split_at_mut(sites.channels);
-        widest(Sums { numbers: piece, sums: &mut *sums });
+        sums.fill(0.0);
+        column_sums(piece, period, sums);
         fold(sums, mean);
         mean.iter_mut().for_each(|mean| *mean /= count);
         repeat(mean, means);

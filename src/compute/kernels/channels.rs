@@ -109,7 +109,7 @@ impl Kernel for Split {
 
 /// Runs `work` on pieces of whole sites of so many channels.
 fn in_sites(crew: &Crew, sites: usize, channels: usize, work: impl Fn(std::ops::Range<usize>) + Sync + Send) {
-    crew.pieces(sites, (PIECE / channels).max(1), 2 * sites * channels, work);
+    crew.pieces(sites, (PIECE / channels).max(1), 10 * sites * channels, work);
 }
 
 /// A run of channels from every site of one slice to every site of another.

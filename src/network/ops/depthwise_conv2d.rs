@@ -13,6 +13,7 @@ use super::document::{Fields, pair, written};
 use super::linear::column_sums;
 use super::single_image;
 use super::window::Window;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -184,6 +185,15 @@ impl Op for DepthwiseConv2d {
         let by_images = images_of(&by_sites.narrow(0, 0, last)?, rows, (height, width))?;
         let by_input = input.needed[0].then_some(by_images);
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(by_bias)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        let output = self.output_shape(inputs).ok()?.place();
+        Some(Arc::new(kernels::Depthwise::new(inputs[0].place(), output, self.window().sliding())))
+    }
+
+    fn folds(&self) -> bool {
+        true
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Fields, written};
 use super::linear::Linear;
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -87,6 +88,10 @@ impl Op for Embedding {
         let by_input = if input.needed[0] { Some(gradient.matmul(&input.parameters[0].t()?)?) } else { None };
         let by_weight = input.inputs[0].contiguous()?.t()?.matmul(&gradient)?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Embedding { inputs: inputs[0].channels(), out: self.out }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Fields, written};
 use super::linear::column_sums;
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -143,6 +144,10 @@ impl Op for Maxout {
         let by_weight = all.t()?.matmul(&rows)?.reshape(input.parameters[0].shape())?;
         let by_bias = column_sums(&all)?.reshape(input.parameters[1].shape())?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(by_bias)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Maxout::new(inputs[0].channels(), self.out, self.pieces)))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use self::state::FeatureState;
 use super::example::{Row, Value};
+use super::moments::Spread;
 use super::schema::{Feature, FeatureKind, Schema};
 use crate::network::Shape;
 
@@ -141,12 +142,25 @@ impl Encoder {
     ///
     /// A value that does not fit its feature (rows that passed the schema have none) is encoded as a missing one.
     pub fn encode_into(&self, row: &Row, into: &mut Vec<f32>) {
+        self.encode_row(row, |_| None, into);
+    }
+
+    /// The same for many rows, one after the other and to the same bits: how far the numbers of vectors lie around their
+    /// means is worked out once for all of them.
+    pub fn encode_all<'a>(&self, rows: impl IntoIterator<Item = &'a Row>, into: &mut Vec<f32>) {
+        let spreads: Vec<Vec<Spread>> = self.features.iter().map(FeatureState::spreads).collect();
+        for row in rows {
+            self.encode_row(row, |feature| spreads.get(feature).map(Vec::as_slice), into);
+        }
+    }
+
+    fn encode_row<'a>(&self, row: &Row, spreads: impl Fn(usize) -> Option<&'a [Spread]>, into: &mut Vec<f32>) {
         let start = into.len();
         into.resize(start + self.width, 0.0);
         let columns = &mut into[start..];
         for (index, (feature, &first)) in self.features.iter().zip(&self.first_columns).enumerate() {
             let value = row.get(index).unwrap_or(&Value::Missing);
-            if let Some(column) = feature.encode(value, &mut columns[first..]) {
+            if let Some(column) = feature.encode(value, spreads(index), &mut columns[first..]) {
                 columns[column] = 1.0;
             }
         }

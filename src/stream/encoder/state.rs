@@ -80,9 +80,17 @@ impl FeatureState {
         }
     }
 
+    /// How far every number of a vector lies around its mean, for [`FeatureState::encode`]; of other features nothing.
+    pub fn spreads(&self) -> Vec<Spread> {
+        match self {
+            Self::Vector(moments) => moments.spreads().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Writes the value into the feature's first columns, which `into` begins with and which are 0 so far; the adopted column
-    /// that is 1, if one is.
-    pub fn encode(&self, value: &Value, into: &mut [f32]) -> Option<usize> {
+    /// that is 1, if one is. `spreads` are the feature's own, if they are worked out already.
+    pub fn encode(&self, value: &Value, spreads: Option<&[Spread]>, into: &mut [f32]) -> Option<usize> {
         match self {
             Self::Numeric(moments) => match *value {
                 Value::Number(number) => into[0] = standardised(number, moments.mean, moments.spread()),
@@ -99,7 +107,10 @@ impl FeatureState {
                 return column;
             }
             Self::Vector(moments) => match value {
-                Value::Vector(numbers) if numbers.len() == moments.mean.len() => moments.encode(numbers, into),
+                Value::Vector(numbers) if numbers.len() == moments.mean.len() => match spreads {
+                    Some(spreads) => moments.encode(numbers, spreads.iter().copied(), into),
+                    None => moments.encode(numbers, moments.spreads(), into),
+                },
                 _ => {}
             },
             Self::Image { pixels, max } => encode_image(value, *pixels, *max, into),
@@ -116,10 +127,14 @@ impl VectorMoments {
         }
     }
 
-    fn encode(&self, numbers: &[f32], into: &mut [f32]) {
-        let statistics = self.mean.iter().zip(&self.m2);
-        for ((column, number), (mean, m2)) in into.iter_mut().zip(numbers).zip(statistics) {
-            *column = standardised(f64::from(*number), *mean, spread(self.count, *mean, *m2));
+    fn spreads(&self) -> impl Iterator<Item = Spread> {
+        self.mean.iter().zip(&self.m2).map(|(mean, m2)| spread(self.count, *mean, *m2))
+    }
+
+    fn encode(&self, numbers: &[f32], spreads: impl Iterator<Item = Spread>, into: &mut [f32]) {
+        let statistics = self.mean.iter().zip(spreads);
+        for ((column, number), (mean, spread)) in into.iter_mut().zip(numbers).zip(statistics) {
+            *column = standardised(f64::from(*number), *mean, spread);
         }
     }
 }

@@ -212,6 +212,13 @@ impl Engine {
         Ok(StepOutcome::Done { loss: mean })
     }
 
+    /// Leaves nothing of what the last step worked with.
+    #[cfg(test)]
+    pub(super) fn spoil(&mut self) {
+        self.program.spoil();
+        self.gradients.fill(f32::NAN);
+    }
+
     fn crew_and_operations(&self) -> (Crew, usize) {
         (Crew::of_pool(), UPDATE_OPERATIONS * self.weights.len())
     }

@@ -183,6 +183,12 @@ impl TrainingProgram {
         result
     }
 
+    /// Leaves nothing of what it worked with.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self) {
+        self.arena.spoil();
+    }
+
     /// Lays a batch in its place; how many rows it has.
     fn enter(&mut self, batch: &[f32]) -> usize {
         let place = self.input.place();

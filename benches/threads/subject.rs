@@ -14,7 +14,7 @@ use perennial::training::step::{StepRule, first_state};
 
 /// How steps are done.
 pub fn rule() -> StepRule {
-    StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.001), seed: 1 }
+    StepRule::plain(Optimizer::ADAM, Rate::constant(0.001), 1)
 }
 
 /// A model of ten classes, its training state, and rows to learn from.

@@ -93,7 +93,7 @@ impl Learned {
 
     /// The outputs of encoded rows in evaluation mode, with the newest weights.
     pub fn evaluate(&mut self, network: &Network, rows: &EncodedRows) -> Result<Vec<f32>, StepError> {
-        match self.prepare(network, rows.len().min(ROWS_OF_AN_EVALUATION).max(1))? {
+        match self.prepare(network, rows.len().clamp(1, ROWS_OF_AN_EVALUATION))? {
             Self::Engine(engine) => Ok(engine.evaluate(&rows.values, rows.shape.elements())),
             Self::Tensors(state) => {
                 let mut outputs = Vec::new();

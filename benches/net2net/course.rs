@@ -58,7 +58,7 @@ pub type Curve = Vec<(u64, f64)>;
 impl Course<'_> {
     /// Trains, and measures at step 0, densely up to step 200, then every 100 steps and at the end.
     pub fn run(&self, trained: &mut Trained) -> anyhow::Result<Curve> {
-        let rule = StepRule { optimizer: OPTIMIZER, rate: self.rate, seed: self.seed };
+        let rule = StepRule::plain(OPTIMIZER, self.rate, self.seed);
         let mut curve = vec![(0, accuracy(&trained.network, &trained.state.parameters, self.images)?)];
         for number in 1..=self.steps {
             let batch = self.batch(number, &trained.network)?;

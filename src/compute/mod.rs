@@ -3,6 +3,7 @@
 //! Knows nothing of networks, learners or storage; anything may use it.
 
 pub mod device;
+pub mod kernels;
 pub mod memory;
 pub mod optimizer;
 pub mod pool;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use crate::compute::optimizer::{Optimizer, OptimizerState};
+use crate::compute::optimizer::{Moments, Optimizer, OptimizerState};
 use crate::network::parameter::device_of;
 use crate::network::{Network, NetworkError, Node, NodeId, ParameterId, ParameterKind, ParameterSpec, Parameters};
 
@@ -26,7 +26,7 @@ use super::step::{Fill, Step};
 pub struct State {
     /// Trained parameters and statistics.
     pub parameters: Parameters,
-    /// Moments and births.
+    /// Moments, births and averages.
     pub optimizer: OptimizerState,
 }
 
@@ -206,6 +206,7 @@ impl<'a> Growing<'a> {
         }
         let shares =
             influence::shares(self.step, |owner, found| self.consumers(owner, (&old.parameters, grown), found))?;
+        let averaged = old.optimizer.moments.values().any(|moments| moments.average.is_some());
         for Target { id, node, spec, origin } in &self.targets {
             if spec.kind != ParameterKind::Trained {
                 continue;
@@ -213,9 +214,18 @@ impl<'a> Growing<'a> {
             let moments = match (origin, old.optimizer.moments.get(id.as_str())) {
                 (Origin::New(_), _) => {
                     let axis = spec.channel_axes();
-                    optimizer.moments(&grown[id], axis.out, axis.input, step)?
+                    let moments = optimizer.moments(&grown[id], axis.out, axis.input, step)?;
+                    // What has just begun has no past to average: its average is what it starts as.
+                    Moments { average: averaged.then(|| grown[id].clone()), ..moments }
                 }
-                (Origin::Old { maps, .. }, Some(known)) => moments::grown(known, maps, shares.get(&node.id), step)?,
+                (Origin::Old { spec: old_spec, maps }, Some(known)) => {
+                    // An average is a parameter of a network that computes something too: it is gathered and split by
+                    // the same shares, so that what is published of the student computes what was of the teacher.
+                    let average = known.average.as_ref();
+                    let average = average.map(|average| self.parameter((id, spec), average, old_spec, maps));
+                    let moments = moments::grown(known, maps, shares.get(&node.id), step)?;
+                    Moments { average: average.transpose()?, ..moments }
+                }
                 (Origin::Old { .. }, None) => continue,
             };
             state.moments.insert(id.as_str().to_owned(), moments);

@@ -19,7 +19,7 @@ pub(super) struct Shares {
 }
 
 /// The moments of a grown parameter: gathered; scaled along its out axis where `shares` are given; new rows and columns
-/// empty and born at `now`.
+/// empty and born at `now`. Its average is no moment: it grows as the parameter does, and its old one is left out.
 pub(super) fn grown(
     moments: &Moments,
     maps: &ParameterMaps,
@@ -27,7 +27,7 @@ pub(super) fn grown(
     now: u64,
 ) -> candle_core::Result<Moments> {
     if maps.is_empty() {
-        return Ok(moments.clone());
+        return Ok(Moments { average: None, ..moments.clone() });
     }
     let grown = |tensor: &Option<Tensor>, factors: Option<&Vec<f64>>| -> candle_core::Result<Option<Tensor>> {
         let Some(tensor) = tensor else {
@@ -41,6 +41,7 @@ pub(super) fn grown(
     Ok(Moments {
         first: grown(&moments.first, shares.map(|shares| &shares.first))?,
         second: grown(&moments.second, shares.map(|shares| &shares.second))?,
+        average: None,
         out_births: moments.out_births.as_ref().map(|births| grown_births(births, maps, now)),
         in_births: moments.in_births.as_ref().map(|births| grown_births(births, maps, now)),
     })

@@ -1,5 +1,6 @@
 //! Growth as a whole: plan, apply and certify over hand-made and random networks.
 
+mod averages;
 mod builders;
 mod certificates;
 mod deeper;

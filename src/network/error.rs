@@ -17,6 +17,9 @@ pub enum NetworkError {
     /// A batch, its labels or its gradient do not fit the network.
     #[error("{0}")]
     Batch(String),
+    /// Parameters that are not those of the network.
+    #[error("{0}")]
+    Parameters(String),
     /// The stored form cannot be read.
     #[error("weights file: {0}")]
     Weights(String),

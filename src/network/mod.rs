@@ -13,6 +13,7 @@ pub mod loss;
 pub mod op;
 pub mod ops;
 pub mod parameter;
+pub mod program;
 pub mod reference;
 pub mod shape;
 pub mod weights;

@@ -12,6 +12,7 @@ use super::channels::ChannelRelation;
 use super::error::NetworkError;
 use super::parameter::ParameterSpec;
 use super::shape::Shape;
+use crate::compute::kernels::Kernel;
 
 /// Whether a pass is one of training (batch statistics, dropout) or of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +189,28 @@ pub trait Op: Debug + Send + Sync + 'static {
 
     /// The backward pass with tensors.
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError>;
+
+    /// How the CPU computes it on plain slices, channels last: both passes, of the same meaning as the two above. `None`
+    /// leaves it to tensors.
+    fn kernel(&self, _inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+
+    /// For a rectifier, max(x, slope * x): its slope, at least 0. A kernel before it may do its work in passing.
+    fn rectifier(&self) -> Option<f32> {
+        None
+    }
+
+    /// Whether its first parameter has one row for every output channel, its second one number, and the channel is their
+    /// linear function: a factor and a shift of every channel behind it can then be folded into them.
+    fn folds(&self) -> bool {
+        false
+    }
+
+    /// For a norm whose statistics are fixed: the factor and the shift of every channel in evaluation.
+    fn fixed_affine(&self, _parameters: &[&[f32]]) -> Option<(Vec<f32>, Vec<f32>)> {
+        None
+    }
 
     /// The forward pass in f64 with plain loops, sums in index order: what the two passes above are held against.
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch;

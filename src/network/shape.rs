@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compute::kernels::Place;
+
 /// The shape of one row's value: `[features]`, or `[channels, height, width]`.
 ///
 /// The first axis is always the channel axis: what widening makes larger. Never empty, no axis is zero.
@@ -48,6 +50,12 @@ impl Shape {
             [_, height, width] => Some((height, width)),
             _ => None,
         }
+    }
+
+    /// The extent of one row as kernels see it, channels last.
+    pub fn place(&self) -> Place {
+        let (height, width) = self.plane().unwrap_or((1, 1));
+        Place { height, width, channels: self.channels() }
     }
 
     /// The same shape with another number of channels.

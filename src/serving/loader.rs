@@ -61,7 +61,7 @@ fn build(version: Version, bytes: &[u8]) -> Result<LoadedModel, ModelError> {
         let reason = format!("the network takes {found} numbers a row, the encoder gives {expected}");
         return Err(NetworkError::Graph(reason).into());
     }
-    let model = LoadedModel::new(version.version, version.model, parameters);
+    let model = LoadedModel::new(version.version, version.model, &parameters)?;
     model.warm_up()?;
     Ok(model)
 }

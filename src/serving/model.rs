@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-
 use super::predictor::Prediction;
-use crate::network::{NetworkError, Parameters, execute};
+use crate::compute::kernels::Crew;
+use crate::network::program::Servable;
+use crate::network::{NetworkError, Parameters};
 use crate::registry::{Model, VersionId};
 use crate::stream::{Row, Targets};
 
@@ -16,7 +16,7 @@ pub struct LoadedModel {
     /// Its classes in order of their outputs; empty for regression.
     pub classes: Arc<[String]>,
     model: Model,
-    parameters: Parameters,
+    servable: Servable,
 }
 
 /// Why a model gave no answer.
@@ -34,13 +34,17 @@ pub enum ModelError {
 }
 
 impl LoadedModel {
-    /// A model of these weights, which must be the network's own (as the weights file reader checks).
-    pub fn new(version: VersionId, model: Model, parameters: Parameters) -> Self {
+    /// A model of these weights.
+    ///
+    /// # Errors
+    /// Weights that are not the network's.
+    pub fn new(version: VersionId, model: Model, parameters: &Parameters) -> Result<Self, NetworkError> {
         let classes = match &model.targets {
             Targets::Classes { classes } => classes.clone().into(),
             Targets::Number { .. } => Arc::default(),
         };
-        Self { version, classes, model, parameters }
+        let servable = Servable::compile(&model.network, parameters)?;
+        Ok(Self { version, classes, model, servable })
     }
 
     /// The answers for these rows, in order. All of them are finite.
@@ -48,25 +52,21 @@ impl LoadedModel {
         let count = rows.len();
         let mut numbers = Vec::with_capacity(count * self.model.network.input().elements());
         self.model.encoder.encode_all(rows, &mut numbers);
-        self.answer_encoded(numbers, count)
+        self.answer_encoded(&numbers, count)
     }
 
     /// Answers a row of zeros and throws the answer away: brings code and memory in, and proves that the weights give
     /// finite outputs.
     pub fn warm_up(&self) -> Result<(), ModelError> {
         let zeros = vec![0.0; self.model.network.input().elements()];
-        self.answer_encoded(zeros, 1).map(drop)
+        self.answer_encoded(&zeros, 1).map(drop)
     }
 
-    fn answer_encoded(&self, numbers: Vec<f32>, rows: usize) -> Result<Vec<Prediction>, ModelError> {
+    fn answer_encoded(&self, numbers: &[f32], rows: usize) -> Result<Vec<Prediction>, ModelError> {
         if rows == 0 {
             return Ok(Vec::new());
         }
-        let network = &self.model.network;
-        let batch =
-            Tensor::from_vec(numbers, network.input().batched(rows), &Device::Cpu).map_err(NetworkError::from)?;
-        let outputs = execute::evaluate(network, &self.parameters, &batch)?;
-        let outputs: Vec<f32> = outputs.flatten_all().and_then(|flat| flat.to_vec1()).map_err(NetworkError::from)?;
+        let outputs = self.servable.run(numbers, &Crew::of_pool())?;
         let expected = self.model.targets.outputs();
         if outputs.len() != rows * expected {
             return Err(ModelError::Outputs { found: outputs.len() / rows, expected });

@@ -2,6 +2,7 @@
 //!
 //! The network is built and drawn off the async runtime; the blobs are in the store before the learner is.
 
+use super::averages;
 use super::checkpoint::Checkpoint;
 use super::environment::Environment;
 use super::learner::LearnerDocument;
@@ -29,8 +30,9 @@ pub(super) fn first_state(environment: &Environment, document: &LearnerDocument)
     let drawn = environment.pool.run(|| {
         let parameters = initialize(&model.network, document.training.seed, &environment.device)?;
         let weights = weights::to_bytes(&parameters)?;
-        let state = step::first_state(&model.network, parameters, &document.training.optimizer)
+        let mut state = step::first_state(&model.network, parameters, &document.training.optimizer)
             .map_err(|error| failed(error.to_string()))?;
+        averages::keep(&mut state, &document.training);
         let optimizer = state.optimizer.to_bytes().map_err(|error| failed(error.to_string()))?;
         Ok::<_, SupervisorError>((weights, optimizer))
     });

@@ -89,10 +89,15 @@ impl EncodedRows {
         &self.values[row * size..(row + 1) * size]
     }
 
+    /// The numbers of the rows `start..end`.
+    pub fn rows(&self, start: usize, end: usize) -> &[f32] {
+        let size = self.shape.elements();
+        &self.values[start * size..end * size]
+    }
+
     /// The rows `start..end` as a batch `[rows, …shape]`.
     pub fn tensor(&self, start: usize, end: usize, device: &Device) -> candle_core::Result<Tensor> {
-        let size = self.shape.elements();
-        Tensor::from_slice(&self.values[start * size..end * size], self.shape.batched(end - start), device)
+        Tensor::from_slice(self.rows(start, end), self.shape.batched(end - start), device)
     }
 }
 

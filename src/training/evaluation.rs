@@ -6,13 +6,15 @@
 use candle_core::Device;
 
 use super::encoded::{EncodedLabels, EncodedRows};
+use crate::compute::kernels::Crew;
 use crate::network::execute::evaluate;
+use crate::network::program::Servable;
 use crate::network::{NetworkError, Parameters};
 use crate::registry::Model;
 use crate::stream::Targets;
 
 /// Rows of one forward pass.
-const BATCH: usize = 256;
+pub(super) const OUTPUTS_OF_A_BATCH: usize = 256;
 
 /// The loss of a row whose class the model does not have: as if it had given the class a probability of 1e-7.
 const UNKNOWN_CLASS_LOSS: f64 = 16.118_095_650_958_32;
@@ -63,20 +65,29 @@ impl Evaluation {
         unit: f64,
         device: &Device,
     ) -> Result<Self, NetworkError> {
-        let mut scores = Vec::with_capacity(rows.len());
-        for start in (0..rows.len()).step_by(BATCH) {
-            let end = rows.len().min(start + BATCH);
-            let outputs = evaluate(&model.network, parameters, &rows.tensor(start, end, device)?)?;
-            let outputs: Vec<f32> = outputs.flatten_all()?.to_vec1()?;
-            let width = outputs.len() / (end - start);
-            for (row, output) in (start..end).zip(outputs.chunks_exact(width)) {
-                scores.push(match &rows.labels {
-                    EncodedLabels::Classes(classes) => class_score(output, classes[row]),
-                    EncodedLabels::Numbers(numbers) => number_score(&model.targets, output[0], numbers[row], unit),
-                });
+        let mut outputs = Vec::new();
+        let servable = device.is_cpu().then(|| Servable::compile(&model.network, parameters)).transpose()?;
+        for start in (0..rows.len()).step_by(OUTPUTS_OF_A_BATCH) {
+            let end = rows.len().min(start + OUTPUTS_OF_A_BATCH);
+            match &servable {
+                Some(servable) => outputs.extend(servable.run(rows.rows(start, end), &Crew::of_pool())?),
+                None => {
+                    let output = evaluate(&model.network, parameters, &rows.tensor(start, end, device)?)?;
+                    outputs.extend(output.flatten_all()?.to_vec1::<f32>()?);
+                }
             }
         }
-        Ok(Self { scores })
+        Ok(Self::of_outputs(&outputs, &model.targets, rows, unit))
+    }
+
+    /// The same of a model's outputs on all rows, in order.
+    pub fn of_outputs(outputs: &[f32], targets: &Targets, rows: &EncodedRows, unit: f64) -> Self {
+        let width = (outputs.len() / rows.len().max(1)).max(1);
+        let score = |(row, output): (usize, &[f32])| match &rows.labels {
+            EncodedLabels::Classes(classes) => class_score(output, classes[row]),
+            EncodedLabels::Numbers(numbers) => number_score(targets, output[0], numbers[row], unit),
+        };
+        Self { scores: outputs.chunks_exact(width).enumerate().map(score).collect() }
     }
 
     /// How many rows.

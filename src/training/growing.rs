@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::averages::published;
 use super::encoded::EncodedRows;
 use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, TicketState, Trigger};
 use super::journal::{GrowthEvent, JournalEvent};
+use super::learned::Learned;
 use super::orders::Translated;
 use super::progress::Progress;
 use super::publish::{Snapshot, Visible};
@@ -123,13 +125,15 @@ impl Trainer {
         let rows = self.probe_rows()?;
         let optimizer = self.progress.training.optimizer;
         let rate = self.progress.rates.rate(&self.progress.training);
-        let (network, state) = (&self.model.network, &self.state);
+        let (network, state) = (&self.model.network, &*self.learned.tensors()?);
         let (plan, grown, certificate, drift) = environment.compute(|| {
             let probe = Probe { rows, seed };
             let plan = growth::measure(plan, network, &state.parameters, &probe)?;
             let grown = growth::apply(&plan, network, state, &optimizer)?;
-            let student = (plan.student(), &grown.parameters);
-            let certificate = growth::certify(&plan, (network, &state.parameters), student, &probe)?;
+            // Averages grow by the maps and shares of the weights: what is proved of those that are served holds for both.
+            let (teacher, student) = (published(state), published(&grown));
+            let student = (plan.student(), &*student);
+            let certificate = growth::certify(&plan, (network, &teacher), student, &probe)?;
             let drift = growth::drift(&plan, network, &grown, (&optimizer, &rate), &probe)?;
             Ok::<_, GrowthError>((plan, grown, certificate, drift))
         })?;
@@ -162,12 +166,12 @@ impl Trainer {
                 trained_seq: self.trained_seq,
                 model: self.model.clone(),
                 metrics: self.version_metrics(),
-                digest: self.put_weights(&self.state.parameters)?,
+                digest: self.put_weights(&*self.learned.published()?)?,
             });
         }
         let version = VersionId(last + 1);
         let cause = Cause::Growth { op, trigger: origin.trigger.as_str().to_owned() };
-        let digest = self.put_weights(&grown.state.parameters)?;
+        let written = self.put_state(&grown.state)?;
         versions.push(NewVersion {
             version,
             parent: Some(teacher),
@@ -175,7 +179,7 @@ impl Trainer {
             trained_seq: self.trained_seq,
             model: grown.model.clone(),
             metrics: self.version_metrics(),
-            digest,
+            digest: written.version,
         });
         let event = GrowthEvent {
             op,
@@ -223,9 +227,9 @@ impl Trainer {
             tickets: tickets.into_iter().collect(),
             schema: (schema != self.model.encoder.schema()).then(|| schema.clone()),
         };
-        let took = self.commit(snapshot, digest, visible)?;
+        let took = self.commit(snapshot, written.checkpoint, visible)?;
         self.model = grown.model;
-        self.state = grown.state;
+        self.learned = Learned::Tensors(grown.state);
         self.progress = progress;
         self.pass_order = None;
         self.last_version = version;
@@ -234,7 +238,7 @@ impl Trainer {
         let kept = self.environment.metrics.published.with_label_values(&[self.name.as_str(), "kept"]);
         kept.inc_by(u64::from(!teacher_is_version) + u64::from(!goes_live));
         if goes_live {
-            self.went_live(version);
+            self.went_live(version)?;
         }
         Ok(())
     }
@@ -296,24 +300,26 @@ impl Trainer {
             // Asked again at once, the policy would want the same; its refractory period begins instead.
             self.progress.growth_ended();
         }
+        let state = self.learned.state()?;
         let snapshot = Snapshot {
             position: origin.position,
             last_version: self.last_version,
             model: &self.model,
-            state: &self.state,
+            state: &state,
             progress: &self.progress,
         };
-        let weights = self.put_weights(&self.state.parameters)?;
+        let weights = self.put_weights(&state.parameters)?;
         let tickets = origin.ticket.map(outcome).into_iter().collect();
         let visible = Visible { journal: self.results.clone(), tickets, ..Visible::default() };
         let took = self.commit(snapshot, weights, visible)?;
+        drop(state);
         self.after_commit(took)
     }
 
     /// The seed of the next growth's random choices: another one for each version.
     fn growth_seed(&self) -> u64 {
         let purpose = format!("growth/{}", self.last_version);
-        Random::keyed(self.progress.training.seed, Purpose::Shares, self.state.optimizer.step, &purpose).bits()
+        Random::keyed(self.progress.training.seed, Purpose::Shares, self.learned.steps(), &purpose).bits()
     }
 
     /// The newest learned rows as the teacher's encoder gives them.

@@ -5,9 +5,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::averages::{self, Kept};
 use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, Trigger};
 use super::journal::JournalEvent;
+use super::learned::Learned;
 use super::learner::LearnerDocument;
 use super::progress::Wanted;
 use super::trainer::Trainer;
@@ -143,6 +145,14 @@ impl Trainer {
         if self.progress.training != document.training {
             self.progress.passes.reopen();
         }
+        if self.progress.training.schedule != document.training.schedule {
+            self.progress.rates.scheduled(self.learned.steps());
+        }
+        if averages::keep(self.learned.tensors()?, &document.training) == Kept::Dropped {
+            // The newest weights are what is published from here on: the gate looks at them as at anything learned.
+            self.progress.is_version = false;
+            self.progress.gate.learned = true;
+        }
         self.task = document.task;
         self.progress.training = document.training;
         self.progress.policy = document.policy;
@@ -154,18 +164,20 @@ impl Trainer {
     }
 
     /// Starts the optimizer's memory anew, every moment born now: every element is warmed up again like a newborn one, as
-    /// the first steps of an optimizer that remembers nothing are its least certain.
+    /// the first steps of an optimizer that remembers nothing are its least certain. Averages go on from where they stand.
     pub fn empty_moments(&mut self, optimizer: &Optimizer) -> Result<(), TrainingError> {
-        let step = self.state.optimizer.step;
-        let parameters = self.state.parameters.clone();
+        let before = self.learned.tensors()?;
+        let step = before.optimizer.step;
+        let parameters = before.parameters.clone();
         let mut state = super::step::first_state(&self.model.network, parameters, optimizer)?;
         state.optimizer.step = step;
-        for moments in state.optimizer.moments.values_mut() {
+        for (name, moments) in &mut state.optimizer.moments {
+            moments.average = before.optimizer.moments.get(name).and_then(|before| before.average.clone());
             for births in [&mut moments.out_births, &mut moments.in_births].into_iter().flatten() {
                 births.steps.fill(step);
             }
         }
-        self.state = state;
+        self.learned = Learned::Tensors(state);
         Ok(())
     }
 

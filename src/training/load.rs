@@ -16,6 +16,7 @@ use super::error::TrainingError;
 use super::history::{History, Holdout};
 use super::inputs::Attention;
 use super::journal::JournalRecord;
+use super::learned::Learned;
 use super::learner::LearnerRecord;
 use super::memory;
 use super::progress::Progress;
@@ -91,7 +92,7 @@ impl Trainer {
         let environment = self.environment.clone();
         tracing::info!(learner = %self.name, position, "the state before this input is needed: it is computed again");
         // What is held goes first, so that there are never two states in memory.
-        self.state = State::default();
+        self.learned = Learned::default();
         self.live_version = None;
         self.rows.clear();
         let (commits, stride) = (self.commits, self.stride);
@@ -127,7 +128,7 @@ impl Trainer {
             task: document.task,
             fence,
             model: checkpoint.model,
-            state,
+            learned: Learned::Tensors(state),
             history: read_history(environment, learner, holdout, checkpoint.trained_seq)?,
             progress,
             position: checkpoint.position,

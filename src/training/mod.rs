@@ -5,10 +5,12 @@
 
 pub mod adoption;
 pub mod assembly;
+mod averages;
 pub mod checkpoint;
 mod creation;
 mod demands;
 pub mod encoded;
+pub mod engine;
 mod environment;
 mod error;
 pub mod evaluation;
@@ -20,6 +22,7 @@ pub mod growth_order;
 pub mod history;
 mod inputs;
 pub mod journal;
+mod learned;
 pub mod learner;
 mod learner_slot;
 mod load;

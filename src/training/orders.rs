@@ -139,11 +139,11 @@ impl Trainer {
             rows.push(vec![0.0; input.elements()]);
         }
         let environment = self.environment.clone();
-        let (model, state) = (&self.model, &self.state);
+        let (model, parameters) = (&self.model, self.learned.published()?);
         let logits = environment.compute(|| {
             let values: Vec<f32> = rows.concat();
             let batch = candle_core::Tensor::from_vec(values, input.batched(rows.len()), &environment.device)?;
-            let output = execute::evaluate(&model.network, &state.parameters, &batch)?;
+            let output = execute::evaluate(&model.network, &parameters, &batch)?;
             Ok::<_, TrainingError>(output.flatten_from(1)?.to_vec2::<f32>()?)
         })?;
         Ok(logits.iter().map(|row| log_sum_exp(row)).fold(f64::INFINITY, f64::min))

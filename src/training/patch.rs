@@ -178,6 +178,22 @@ mod tests {
     }
 
     #[test]
+    fn clipping_averages_and_schedules_change_and_go_back() {
+        use crate::compute::optimizer::Schedule;
+        let schedule = json!({"kind": "wsd", "warmup": 1, "stable": 2, "decay": 3, "floor": 0.5});
+        let all = json!({"training": {"clip_norm": 2.0, "average_decay": 0.99, "schedule": schedule}});
+        let changed = patched(all).unwrap();
+        assert_eq!((changed.training.clip_norm, changed.training.average_decay), (Some(2.0), 0.99));
+        assert!(matches!(changed.training.schedule, Schedule::Wsd { stable: 2, .. }));
+        let back = json!({"training": {"clip_norm": null, "average_decay": null, "schedule": null}});
+        let back = changed.apply_patch(&serde_json::from_value(back).unwrap()).unwrap();
+        assert_eq!(back, document());
+        let wrong = json!({"training": {"clip_norm": "long", "average_decay": true, "schedule": {"kind": "cosine"}}});
+        let pointers = ["/training/average_decay", "/training/clip_norm", "/training/schedule"];
+        assert_eq!(patched(wrong).unwrap_err(), pointers);
+    }
+
+    #[test]
     fn null_puts_a_setting_back_to_its_default() {
         let document = patched(json!({"training": {"batch": null}})).unwrap();
         assert_eq!(document.training.batch, TrainingSettings::default().batch);

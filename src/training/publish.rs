@@ -3,17 +3,20 @@
 //! Blobs are written first, under their digest; then one small transaction commits everything that names them. Nothing in
 //! memory counts as committed before the store says so.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use super::averages::{self, published};
 use super::checkpoint::Checkpoint;
 use super::encoded::EncodedRows;
 use super::error::TrainingError;
 use super::evaluation::Evaluation;
 use super::gate::judge;
 use super::journal::{GateOutcome, JournalEvent};
+use super::learned::Learned;
 use super::load::blob;
 use super::progress::Progress;
-use super::rescale::rescale;
+use super::rescale::{Rescaling, rescale};
 use super::store::{Commit, NewVersion, TicketOutcome};
 use super::trainer::Trainer;
 use crate::growth::{self, GrowthRequest, State};
@@ -45,6 +48,14 @@ pub(super) struct Snapshot<'a> {
     pub progress: &'a Progress,
 }
 
+/// The weights files of a state: one and the same where no averages are kept.
+pub(super) struct Written {
+    /// That of a version of it.
+    pub version: BlobDigest,
+    /// That of a checkpoint.
+    pub checkpoint: BlobDigest,
+}
+
 /// What becomes visible together with a checkpoint.
 #[derive(Default)]
 pub(super) struct Visible {
@@ -56,21 +67,21 @@ pub(super) struct Visible {
 }
 
 impl Trainer {
-    /// Measures the state against the live version on the newest holdout rows.
+    /// Measures what would be published of the state against the live version on the newest holdout rows.
     pub fn measure(&mut self) -> Result<GateOutcome, TrainingError> {
         let seqs = self.history.newest_holdout(self.trained_seq, self.progress.training.gate_rows);
         let environment = self.environment.clone();
         let examples = self.rows.fetch(&environment, &seqs)?;
         self.load_live()?;
         let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
-        let (model, parameters) = (&self.model, &self.state.parameters);
+        let (model, parameters) = (&self.model, self.learned.published()?);
         let unit = model.targets.scale();
         let (candidate, live) = environment.compute(|| {
             let score = |model: &Model, parameters: &Parameters| {
                 let rows = EncodedRows::encode(model, examples.iter().map(|example| &**example));
                 Evaluation::of(model, parameters, &rows, unit, &environment.device)
             };
-            Ok::<_, TrainingError>((score(model, parameters)?, score(&live.model, &live.parameters)?))
+            Ok::<_, TrainingError>((score(model, &parameters)?, score(&live.model, &live.parameters)?))
         })?;
         self.progress.gate.measured(&candidate);
         self.changed = true;
@@ -124,22 +135,25 @@ impl Trainer {
 
     /// Commits a checkpoint.
     pub fn checkpoint(&mut self) -> Result<(), TrainingError> {
+        let state = self.learned.state()?;
         let snapshot = Snapshot {
             position: self.position,
             last_version: self.last_version,
             model: &self.model,
-            state: &self.state,
+            state: &state,
             progress: &self.progress,
         };
-        let weights = self.put_weights(&self.state.parameters)?;
+        let weights = self.put_weights(&state.parameters)?;
         let journal = self.results.clone();
         let took = self.commit(snapshot, weights, Visible { journal, ..Visible::default() })?;
+        drop(state);
         self.after_commit(took)
     }
 
     /// Publishes the state as a new version and moves `live` to it.
     fn publish(&mut self) -> Result<(), TrainingError> {
-        let digest = self.put_weights(&self.state.parameters)?;
+        let state = self.learned.state()?;
+        let written = self.put_state(&state)?;
         let version = VersionId(self.last_version.0 + 1);
         let published = NewVersion {
             version,
@@ -148,7 +162,7 @@ impl Trainer {
             trained_seq: self.trained_seq,
             model: self.model.clone(),
             metrics: self.version_metrics(),
-            digest,
+            digest: written.version,
         };
         let progress = Progress { parent: version, is_version: true, ..self.progress.clone() };
         let mut journal = self.results.clone();
@@ -157,14 +171,15 @@ impl Trainer {
             position: self.position,
             last_version: version,
             model: &self.model,
-            state: &self.state,
+            state: &state,
             progress: &progress,
         };
         let visible = Visible { versions: vec![published], live: Some(version), journal, ..Visible::default() };
-        let took = self.commit(snapshot, digest, visible)?;
+        let took = self.commit(snapshot, written.checkpoint, visible)?;
+        drop(state);
         self.progress = progress;
         self.last_version = version;
-        self.went_live(version);
+        self.went_live(version)?;
         tracing::info!(learner = %self.name, version = version.0, seq = self.trained_seq.0, "version published");
         self.after_commit(took)
     }
@@ -175,11 +190,22 @@ impl Trainer {
     }
 
     /// The state is a version, and `live` names it now.
-    pub fn went_live(&mut self, version: VersionId) {
+    pub fn went_live(&mut self, version: VersionId) -> Result<(), TrainingError> {
         self.live = version;
         self.live_version = None;
         self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
         (self.environment.live_moved)(self.learner, version);
+        Ok(())
+    }
+
+    /// Writes the weights files of a state.
+    pub fn put_state(&self, state: &State) -> Result<Written, TrainingError> {
+        let checkpoint = self.put_weights(&state.parameters)?;
+        let version = match published(state) {
+            Cow::Borrowed(_) => checkpoint,
+            Cow::Owned(averages) => self.put_weights(&averages)?,
+        };
+        Ok(Written { version, checkpoint })
     }
 
     /// Writes a weights file; its digest.
@@ -254,14 +280,17 @@ impl Trainer {
             state = growth::apply(&plan, &network, &state, &optimizer)?;
             network = plan.student().clone();
         }
-        rescale(&network, &mut state, &live.model.targets, &self.model.targets)?;
+        if let Some(rescaling) = Rescaling::between(&live.model.targets, &self.model.targets) {
+            rescale(&network, &mut state, &rescaling)?;
+        }
         let same = network == live.model.network && self.model == live.model;
         self.progress.parent = live.version;
         self.progress.is_version = same;
-        state.optimizer.step = self.state.optimizer.step;
+        state.optimizer.step = self.learned.steps();
         self.model.network = network;
-        self.state = state;
+        self.learned = Learned::Tensors(state);
         self.empty_moments(&optimizer)?;
+        averages::keep(self.learned.tensors()?, &self.progress.training);
         self.progress.wanted = None;
         self.progress.passes.reopen();
         self.pass_order = None;

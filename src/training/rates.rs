@@ -1,12 +1,12 @@
-//! The learning rate: configured × set-backs, in passes over history × plateau, and warmed up after a growth.
+//! The learning rate: configured × schedule × set-backs, in passes over history × plateau, and warmed up after a growth.
 //!
-//! A function of settings and two numbers that the checkpoint carries; the optimizer makes of it, with the step's number
+//! A function of settings and three numbers that the checkpoint carries; the optimizer makes of it, with the step's number
 //! and the births that its state carries, the rate of every element. Called by the trainer.
 
 use serde::{Deserialize, Serialize};
 
 use super::settings::TrainingSettings;
-use crate::compute::optimizer::{Rate, Warmup};
+use crate::compute::optimizer::{Rate, Scheduled, Warmup};
 
 /// What moves the rate away from the configured one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Rates {
     pub set_back_factor: f64,
     /// The number of steps done at the last growth; `None` before the first.
     pub grown_at: Option<u64>,
+    /// The number of steps done when the schedule that holds began to; checkpoints from before schedules have none.
+    #[serde(default)]
+    pub scheduled_at: u64,
 }
 
 /// The factor on the rate of a pass over history after `stale` passes in a row that improved nothing: each halves it, as
@@ -25,7 +28,7 @@ pub fn plateau_factor(stale: u32) -> f64 {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { set_back_factor: 1.0, grown_at: None }
+        Self { set_back_factor: 1.0, grown_at: None, scheduled_at: 0 }
     }
 }
 
@@ -42,7 +45,13 @@ impl Rates {
             warmup: Warmup { factor: settings.growth_lr_factor, steps: settings.growth_warmup },
             restarted: self.grown_at,
             decay: settings.weight_decay,
+            schedule: Scheduled { schedule: settings.schedule, begun: self.scheduled_at },
         }
+    }
+
+    /// Another schedule holds after `step` steps: it begins at its first step, however old the learner is.
+    pub fn scheduled(&mut self, step: u64) {
+        self.scheduled_at = step;
     }
 
     /// A growth was committed after `step` steps: the warm-up starts again. It never compounds with an earlier one.
@@ -63,6 +72,7 @@ const SMALLEST_FACTOR: f64 = 1.0 / 1_048_576.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::optimizer::Schedule;
 
     fn settings() -> TrainingSettings {
         TrainingSettings { learning_rate: 0.01, growth_lr_factor: 0.1, growth_warmup: 100, ..Default::default() }
@@ -111,6 +121,30 @@ mod tests {
     fn every_stale_pass_halves_the_rate_of_the_next() {
         assert_eq!([0, 1, 2].map(plateau_factor), [1.0, 0.5, 0.25]);
         assert!(plateau_factor(u32::MAX) > 0.0);
+    }
+
+    #[test]
+    fn a_schedule_counts_from_its_own_beginning_and_multiplies_what_else_there_is() {
+        let schedule = Schedule::Wsd { warmup: 1, stable: 2, decay: 2, floor: 0.5 };
+        let (settings, mut rates) = (TrainingSettings { schedule, ..settings() }, Rates::default());
+        rates.scheduled(1_000);
+        rates.set_back();
+        let rate = rates.rate(&settings);
+        assert_eq!(
+            [1_001, 1_002, 1_003, 1_004, 1_005].map(|step| rate.at(step, 0) / 0.005),
+            [0.5, 1.0, 1.0, 0.75, 0.5]
+        );
+        rates.grown(2_000);
+        let grown = rates.rate(&settings);
+        assert!((grown.at(2_001, 0) - 0.1 * 0.005).abs() < 1e-12, "stable again, and warmed up by the growth");
+        assert!((grown.at(2_101, 0) - 0.5 * 0.005).abs() < 1e-12, "warmed up, and on the floor");
+    }
+
+    #[test]
+    fn rates_from_before_schedules_read_back() {
+        let old = serde_json::json!({"set_back_factor": 0.5, "grown_at": 7});
+        let rates: Rates = serde_json::from_value(old).unwrap();
+        assert_eq!(rates, Rates { set_back_factor: 0.5, grown_at: Some(7), scheduled_at: 0 });
     }
 
     #[test]

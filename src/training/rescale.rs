@@ -7,7 +7,7 @@ use crate::growth::State;
 use crate::network::{Network, NetworkError, ParameterId};
 use crate::stream::Targets;
 
-/// Moves the output layer and all moments from the statistics `before` to those `after`.
+/// Moves the output layer, its averages and all moments from the statistics `before` to those `after`.
 /// Nothing happens for classes, and while `before` has seen no target: until then an answer means nothing, and keeping it
 /// would leave the network to unlearn the whole mean of the targets.
 ///
@@ -18,24 +18,20 @@ use crate::stream::Targets;
 ///
 /// # Errors
 /// The network's last node has no weight and bias.
-pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &Targets) -> Result<(), NetworkError> {
-    let (Targets::Number { count: 1.., .. }, Targets::Number { .. }) = (before, after) else { return Ok(()) };
-    let ratio = before.scale() / after.scale();
-    let shift = (before.shift() - after.shift()) / after.scale();
-    if ratio == 1.0 && shift == 0.0 {
-        return Ok(());
-    }
-    let output = &network.output().id;
-    let [weight, bias] = ["weight", "bias"].map(|name| ParameterId::new(output, name));
-    let value = |id: &ParameterId| {
-        state.parameters.get(id).ok_or_else(|| NetworkError::Node {
-            node: output.clone(),
-            reason: "a regression ends in a layer with weight and bias, or its targets cannot be rescaled".into(),
-        })
-    };
+pub fn rescale(network: &Network, state: &mut State, rescaling: &Rescaling) -> Result<(), NetworkError> {
+    let Rescaling { ratio, shift } = *rescaling;
+    let [weight, bias] = last_layer(network);
+    let value = |id: &ParameterId| state.parameters.get(id).ok_or_else(|| no_last_layer(network));
     let new_weight = value(&weight)?.affine(ratio, 0.0)?;
     let new_bias = value(&bias)?.affine(ratio, shift)?;
     let mut moments = state.optimizer.moments.clone();
+    for (id, shift) in [(&weight, 0.0), (&bias, shift)] {
+        // What is published answers with the averages: they move as the weights do.
+        let averaged = moments.get_mut(id.as_str()).and_then(|moments| moments.average.as_mut());
+        if let Some(average) = averaged {
+            *average = average.affine(ratio, shift)?;
+        }
+    }
     for (name, moments) in &mut moments {
         let last = name == weight.as_str() || name == bias.as_str();
         let gradient = if last { ratio } else { ratio * ratio };
@@ -46,6 +42,38 @@ pub fn rescale(network: &Network, state: &mut State, before: &Targets, after: &T
     state.parameters.insert(bias, new_bias);
     state.optimizer.moments = moments;
     Ok(())
+}
+
+/// What moves when the statistics of targets do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rescaling {
+    /// Scale before ÷ scale after.
+    pub ratio: f64,
+    /// (Shift before − shift after) ÷ scale after.
+    pub shift: f64,
+}
+
+impl Rescaling {
+    /// The rescaling from the statistics `before` to those `after`, if there is anything to move.
+    pub fn between(before: &Targets, after: &Targets) -> Option<Self> {
+        let (Targets::Number { count: 1.., .. }, Targets::Number { .. }) = (before, after) else { return None };
+        let ratio = before.scale() / after.scale();
+        let shift = (before.shift() - after.shift()) / after.scale();
+        (ratio != 1.0 || shift != 0.0).then_some(Self { ratio, shift })
+    }
+}
+
+/// The weight and the bias of the layer that moves.
+pub(super) fn last_layer(network: &Network) -> [ParameterId; 2] {
+    ["weight", "bias"].map(|name| ParameterId::new(&network.output().id, name))
+}
+
+/// There is no such layer.
+pub(super) fn no_last_layer(network: &Network) -> NetworkError {
+    NetworkError::Node {
+        node: network.output().id.clone(),
+        reason: "a regression ends in a layer with weight and bias, or its targets cannot be rescaled".into(),
+    }
 }
 
 /// Why this network's answers could not be rescaled, in a sentence: its output layer must be linear and its own.
@@ -68,6 +96,7 @@ mod tests {
     use candle_core::{Device, Tensor};
     use proptest::prelude::*;
 
+    use super::super::averages::published;
     use super::super::step::{Batch, StepOutcome, StepRule, StepTargets, first_state, step};
     use super::*;
     use crate::compute::optimizer::{Optimizer, Rate};
@@ -99,8 +128,14 @@ mod tests {
     fn one_step(network: &Network, state: &mut State, truths: &[f64], targets: &Targets) {
         let numbers = truths.iter().map(|truth| ((truth - targets.shift()) / targets.scale()) as f32).collect();
         let batch = Batch { inputs: inputs(), targets: StepTargets::Numbers(numbers) };
-        let rule = StepRule { optimizer: OPTIMIZER, rate: Rate::constant(0.05), seed: 1 };
+        let rule = StepRule::plain(OPTIMIZER, Rate::constant(0.05), 1);
         assert!(matches!(step(network, state, &batch, &rule).unwrap(), StepOutcome::Done { .. }));
+    }
+
+    fn follow(network: &Network, state: &mut State, before: &Targets, after: &Targets) {
+        if let Some(rescaling) = Rescaling::between(before, after) {
+            rescale(network, state, &rescaling).unwrap();
+        }
     }
 
     fn answers(network: &Network, state: &State, targets: &Targets) -> Vec<f64> {
@@ -119,9 +154,16 @@ mod tests {
             let after = targets(mean + move_mean, deviation * stretch);
             let truths = [mean, mean + deviation, mean - deviation, mean + 0.5];
             let (network, mut state) = trained(&truths, &before);
-            let old = answers(&network, &state, &before);
-            rescale(&network, &mut state, &before, &after).unwrap();
-            for (old, new) in old.iter().zip(answers(&network, &state, &after)) {
+            // Averages that are not the weights.
+            for (id, parameter) in &state.parameters {
+                let moments = state.optimizer.moments.get_mut(id.as_str()).unwrap();
+                moments.average = Some(parameter.affine(0.7, 0.2).unwrap());
+            }
+            let averaged = |state: &State| State { parameters: published(state).into_owned(), ..state.clone() };
+            let old = [answers(&network, &state, &before), answers(&network, &averaged(&state), &before)];
+            follow(&network, &mut state, &before, &after);
+            let new = [answers(&network, &state, &after), answers(&network, &averaged(&state), &after)];
+            for (old, new) in old.iter().flatten().zip(new.iter().flatten()) {
                 prop_assert!((old - new).abs() <= 1e-5 * old.abs().max(after.scale()).max(1.0), "{} became {}", old, new);
             }
         }
@@ -137,10 +179,10 @@ mod tests {
         let fresh = |parameters| first_state(&network, parameters, &OPTIMIZER).unwrap();
         let mut old = fresh(state.parameters.clone());
         let mut moved = fresh(state.parameters.clone());
-        rescale(&network, &mut moved, &before, &after).unwrap();
+        follow(&network, &mut moved, &before, &after);
         one_step(&network, &mut old, &truths, &before);
         one_step(&network, &mut moved, &truths, &after);
-        rescale(&network, &mut old, &before, &after).unwrap();
+        follow(&network, &mut old, &before, &after);
         for (name, expected) in &moved.optimizer.moments {
             let read = |moments: &crate::compute::optimizer::Moments| -> Vec<f32> {
                 moments.first.as_ref().unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -156,7 +198,7 @@ mod tests {
         let nothing = Targets::Number { count: 0, mean: 0.0, m2: 0.0 };
         let (network, mut state) = trained(&[0.0; 4], &nothing);
         let before = format!("{:?}", answers(&network, &state, &nothing));
-        rescale(&network, &mut state, &nothing, &targets(5_000.0, 300.0)).unwrap();
+        follow(&network, &mut state, &nothing, &targets(5_000.0, 300.0));
         assert_eq!(format!("{:?}", answers(&network, &state, &nothing)), before);
     }
 }

@@ -11,7 +11,7 @@ use super::evaluation::Evaluation;
 use super::exact::Exact;
 use super::passes::{NextPass, PassEnd, part_rows};
 use super::replay::{pass_order, round_steps};
-use super::rescale::rescale;
+use super::rescale::Rescaling;
 use super::steps::{Work, WorkKind};
 use super::trainer::Trainer;
 use crate::stream::{Label, Row, Seq, StoredExample};
@@ -37,22 +37,24 @@ impl Trainer {
         self.predict_first(&examples)?;
         let statistics = self.model.targets.clone();
         self.model.targets.observe(learned.iter().map(|example| -> &Label { &example.label }));
-        rescale(&self.model.network, &mut self.state, &statistics, &self.model.targets)?;
+        if let Some(rescaling) = Rescaling::between(&statistics, &self.model.targets) {
+            self.learned.rescale(&self.model.network, &rescaling)?;
+        }
         self.progress.is_version = false;
         self.changed = true;
         let total = round_steps(&self.progress.training, before, before + new.len());
         let kind = WorkKind::Round { first, last, new };
-        self.start_work(position, kind, total);
-        Ok(())
+        self.start_work(position, kind, total)
     }
 
     /// Progressive validation: the trainer's own answers on rows that it has not learned.
     fn predict_first(&mut self, examples: &[Arc<StoredExample>]) -> Result<(), TrainingError> {
         let environment = self.environment.clone();
-        let (model, parameters) = (&self.model, &self.state.parameters);
+        let Self { model, learned, .. } = self;
         let evaluation = environment.compute(|| {
             let rows = EncodedRows::encode(model, examples.iter().map(|example| &**example));
-            Evaluation::of(model, parameters, &rows, model.targets.scale(), &environment.device)
+            let outputs = learned.evaluate(&model.network, &rows)?;
+            Ok::<_, TrainingError>(Evaluation::of_outputs(&outputs, &model.targets, &rows, model.targets.scale()))
         })?;
         for (example, score) in examples.iter().zip(&evaluation.scores) {
             self.progress.progressive.observe(&self.model.targets, &example.label, score);
@@ -77,9 +79,8 @@ impl Trainer {
         let rows = order[start..end].to_vec();
         let total = rows.len().div_ceil(settings.batch);
         let kind = WorkKind::Pass { rows, end: end as u64, all: order.len() as u64 };
-        self.start_work(position, kind, total);
         self.changed = true;
-        Ok(())
+        self.start_work(position, kind, total)
     }
 
     /// The work's steps are done: what follows from them, up to the next input. Whatever is decided here stands in the

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::compute::optimizer::Optimizer;
+use crate::compute::optimizer::{Optimizer, Schedule};
 
 /// The settings of training; every one has a default that serves small and large streams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,9 +13,18 @@ pub struct TrainingSettings {
     pub optimizer: Optimizer,
     /// The step size.
     pub learning_rate: f64,
+    /// What share of it a step takes: `"constant"`, or an object with `kind` `warmup` or `wsd` and its counts of steps, which
+    /// are counted from where the schedule was set.
+    pub schedule: Schedule,
     /// Decoupled weight decay: the share of every weight, times the step size, that a step takes from it. Biases, scales
     /// and slopes keep theirs.
     pub weight_decay: f64,
+    /// The longest that the gradient of a step may be, over all parameters together; longer ones are shortened to it. Absent:
+    /// as long as it is. Adam and RMSProp need none, since no step of theirs is longer for a longer gradient.
+    pub clip_norm: Option<f64>,
+    /// What the average of the weights keeps of itself in a step. 0: no average is kept; otherwise versions are published,
+    /// judged and served with the averaged weights, while training goes on with the newest.
+    pub average_decay: f64,
     /// Rows of a step: newest rows and replay together.
     pub batch: usize,
     /// The seed of everything random in this learner's life.
@@ -50,7 +59,10 @@ impl Default for TrainingSettings {
         Self {
             optimizer: Optimizer::ADAM,
             learning_rate: 0.002,
+            schedule: Schedule::Constant,
             weight_decay: 0.0,
+            clip_norm: None,
+            average_decay: 0.0,
             batch: 32,
             seed: 1,
             steps_per_row: 0.5,
@@ -72,10 +84,13 @@ impl TrainingSettings {
     /// What is wrong with the settings: a JSON pointer below `training` and a sentence; empty if nothing is.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = optimizer_faults(&self.optimizer);
+        faults.extend(self.schedule.check().err().map(|rule| ("/schedule".to_owned(), format!("`schedule`: {rule}"))));
         let share = |value: f64| (0.0..1.0).contains(&value);
         let checks = [
             ("/learning_rate", positive_up_to(self.learning_rate, 10.0), "is a number above 0 and up to 10"),
             ("/weight_decay", share_of_rate(self.weight_decay, self.learning_rate), WEIGHT_DECAY),
+            ("/clip_norm", self.clip_norm.is_none_or(|norm| (1e-9..=1e9).contains(&norm)), CLIP_NORM),
+            ("/average_decay", (0.0..=LONGEST_AVERAGE).contains(&self.average_decay), AVERAGE_DECAY),
             ("/batch", (1..=4_096).contains(&self.batch), "is a whole number from 1 to 4096"),
             ("/steps_per_row", positive_up_to(self.steps_per_row, 10.0), "is a number above 0 and up to 10"),
             ("/replay_share", share(self.replay_share), "is a number from 0 to below 1"),
@@ -93,6 +108,12 @@ impl TrainingSettings {
     }
 }
 
+const CLIP_NORM: &str = "is a number from 1e-9 to 1e9, or absent";
+
+/// An average that keeps more of itself would go so small a part of its way that f32 loses it.
+const LONGEST_AVERAGE: f64 = 0.9999;
+const AVERAGE_DECAY: &str = "is a number from 0 to 0.9999";
+
 const WEIGHT_DECAY: &str = "is a number from 0 to 1, and times `learning_rate` below 1";
 
 /// Whether a step takes less than the whole weight; a rate that is no number is a fault of its own.
@@ -102,19 +123,19 @@ fn share_of_rate(decay: f64, rate: f64) -> bool {
 
 fn optimizer_faults(optimizer: &Optimizer) -> Vec<(String, String)> {
     const DECAY: &str = "is a number from 0 to below 1";
-    const EPSILON: &str = "is a number above 0 and up to 1";
+    const EPSILON: &str = "is a number above 0 and up to 1, and a normal one in f32";
+    let small = |epsilon: f64| positive_up_to(epsilon, 1.0) && (epsilon as f32).is_normal();
     let decay = |value: f64| (0.0..1.0).contains(&value);
     match *optimizer {
         Optimizer::Sgd { momentum } => failed([("/optimizer/momentum", decay(momentum), DECAY)]).collect(),
-        Optimizer::RmsProp { decay: rate, epsilon } => failed([
-            ("/optimizer/decay", decay(rate), DECAY),
-            ("/optimizer/epsilon", positive_up_to(epsilon, 1.0), EPSILON),
-        ])
-        .collect(),
+        Optimizer::RmsProp { decay: rate, epsilon } => {
+            failed([("/optimizer/decay", decay(rate), DECAY), ("/optimizer/epsilon", small(epsilon), EPSILON)])
+                .collect()
+        }
         Optimizer::Adam { beta1, beta2, epsilon } => failed([
             ("/optimizer/beta1", decay(beta1), DECAY),
             ("/optimizer/beta2", decay(beta2), DECAY),
-            ("/optimizer/epsilon", positive_up_to(epsilon, 1.0), EPSILON),
+            ("/optimizer/epsilon", small(epsilon), EPSILON),
         ])
         .collect(),
     }
@@ -192,6 +213,17 @@ mod tests {
             ("/weight_decay", TrainingSettings { weight_decay: 1.5, ..good() }),
             ("/weight_decay", TrainingSettings { weight_decay: f64::NAN, ..good() }),
             ("/weight_decay", TrainingSettings { weight_decay: 0.5, learning_rate: 2.0, ..good() }),
+            ("/clip_norm", TrainingSettings { clip_norm: Some(0.0), ..good() }),
+            ("/clip_norm", TrainingSettings { clip_norm: Some(f64::INFINITY), ..good() }),
+            ("/clip_norm", TrainingSettings { clip_norm: Some(f64::NAN), ..good() }),
+            ("/average_decay", TrainingSettings { average_decay: 1.0, ..good() }),
+            ("/average_decay", TrainingSettings { average_decay: -0.1, ..good() }),
+            ("/average_decay", TrainingSettings { average_decay: f64::NAN, ..good() }),
+            (
+                "/schedule",
+                TrainingSettings { schedule: Schedule::Wsd { warmup: 1, stable: 1, decay: 1, floor: 0.0 }, ..good() },
+            ),
+            ("/optimizer/epsilon", TrainingSettings { optimizer: adam(0.999, 1e-39), ..good() }),
             ("/batch", TrainingSettings { batch: 0, ..good() }),
             ("/batch", TrainingSettings { batch: 4_097, ..good() }),
             ("/steps_per_row", TrainingSettings { steps_per_row: -1.0, ..good() }),
@@ -220,10 +252,29 @@ mod tests {
     }
 
     #[test]
-    fn settings_from_before_weight_decay_have_none() {
+    fn settings_from_before_a_setting_learn_on_as_they_did() {
         let mut document = serde_json::to_value(TrainingSettings::default()).unwrap();
-        assert_eq!(document.as_object_mut().unwrap().remove("weight_decay"), Some(0.0.into()));
+        let absent = [
+            ("weight_decay", 0.0.into()),
+            ("schedule", "constant".into()),
+            ("clip_norm", serde_json::Value::Null),
+            ("average_decay", 0.0.into()),
+        ];
+        for (key, default) in absent {
+            assert_eq!(document.as_object_mut().unwrap().remove(key), Some(default), "{key}");
+        }
         assert_eq!(serde_json::from_value::<TrainingSettings>(document).unwrap(), TrainingSettings::default());
+    }
+
+    #[test]
+    fn clipping_averages_and_schedules_read_back() {
+        let text = r#"{"clip_norm": 1.5, "average_decay": 0.99, "schedule": {"kind": "warmup", "steps": 200}}"#;
+        let settings: TrainingSettings = serde_json::from_str(text).unwrap();
+        assert_eq!((settings.clip_norm, settings.average_decay), (Some(1.5), 0.99));
+        assert_eq!(settings.schedule, Schedule::Warmup { steps: 200 });
+        assert_eq!(settings.faults(), []);
+        let document = serde_json::to_value(&settings).unwrap();
+        assert_eq!(serde_json::from_value::<TrainingSettings>(document).unwrap(), settings);
     }
 
     #[test]

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{CpuStorage, Storage, Tensor};
 
 use super::encoded::{EncodedLabels, EncodedRows};
-use crate::compute::optimizer::{Optimizer, OptimizerState, Rate};
+use crate::compute::kernels::{Crew, loss};
+use crate::compute::optimizer::{
+    Decays, Optimizer, OptimizerState, Rate, Terms, UpdateError, clip_factor, norm_and_check,
+};
 use crate::growth::State;
 use crate::network::execute::{backward, forward};
 use crate::network::loss::{cross_entropy, squared_error};
 use crate::network::{AxisRole, Mode, Network, NetworkError, ParameterId, ParameterKind, Parameters};
 use crate::stream::Targets;
-
-/// Larger gradients have a square that f32 cannot hold: a second moment would be infinite and its weight frozen for ever.
-const LARGEST_GRADIENT: f32 = 1e18;
 
 /// What a batch is trained towards.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,36 @@ pub enum StepTargets {
     Classes(Vec<u32>),
     /// Standardised regression targets.
     Numbers(Vec<f32>),
+}
+
+impl StepTargets {
+    /// The mean loss of outputs `[rows, classes]` or `[rows, 1]`, which become the gradient of it.
+    ///
+    /// # Errors
+    /// Not one target a row, a class that is none.
+    pub(super) fn mean_loss(&self, outputs: &mut [f32]) -> Result<f64, StepError> {
+        let rows = match self {
+            Self::Classes(classes) => classes.len(),
+            Self::Numbers(numbers) => numbers.len(),
+        };
+        if rows == 0 || !outputs.len().is_multiple_of(rows) {
+            return Err(NetworkError::Batch(format!("{} outputs for {rows} labels", outputs.len())).into());
+        }
+        let width = outputs.len() / rows;
+        let mut losses = vec![0.0; rows];
+        match self {
+            Self::Classes(classes) if classes.iter().all(|&class| (class as usize) < width) => {
+                loss::cross_entropy(outputs, classes, &mut losses, &Crew::alone());
+            }
+            Self::Classes(_) => return Err(StepError::UnknownClass),
+            Self::Numbers(numbers) if width == 1 => loss::squared_error(outputs, numbers, &mut losses),
+            Self::Numbers(_) => {
+                let reason = format!("{width} outputs, but a regression has 1");
+                return Err(NetworkError::Batch(reason).into());
+            }
+        }
+        Ok(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / rows as f64)
+    }
 }
 
 /// A batch, ready for a step.
@@ -45,6 +75,17 @@ pub struct StepRule {
     pub rate: Rate,
     /// The learner's seed, for dropout.
     pub seed: u64,
+    /// The longest that the gradient of all parameters together may be.
+    pub clip_norm: Option<f64>,
+    /// What averages keep of themselves in a step; 0 where none are kept.
+    pub average_decay: f64,
+}
+
+impl StepRule {
+    /// Steps of this optimizer at this rate, without clipping and averages.
+    pub fn plain(optimizer: Optimizer, rate: Rate, seed: u64) -> Self {
+        Self { optimizer, rate, seed, clip_norm: None, average_decay: 0.0 }
+    }
 }
 
 /// What became of a step.
@@ -57,7 +98,7 @@ pub enum StepOutcome {
     },
     /// Something was not finite; the state is what it was.
     NonFinite {
-        /// `loss`, or the gradient or parameter by name.
+        /// `loss`, the gradient or statistic by name, or `learning rate`.
         what: String,
     },
 }
@@ -111,8 +152,10 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
     }
     let statistics = pass.statistics.clone();
     let gradients = backward(network, &state.parameters, pass, &loss.gradient)?;
+    let mut squares = 0.0;
     for (id, gradient) in &gradients {
-        if !within(gradient, LARGEST_GRADIENT)? {
+        squares += lend(gradient, norm_and_check)?;
+        if !squares.is_finite() {
             return Ok(StepOutcome::NonFinite { what: format!("gradient of {id}") });
         }
     }
@@ -121,6 +164,11 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
             return Ok(StepOutcome::NonFinite { what: format!("statistic {id}") });
         }
     }
+    let terms = Terms {
+        clip: clip_factor(squares, rule.clip_norm),
+        average_decay: rule.average_decay,
+        ..Terms::plain(number, rule.rate)
+    };
     let decaying = if rule.rate.decay == 0.0 { BTreeSet::new() } else { weights(network) };
     // Everything new is collected first, so that whatever fails leaves the state as it was.
     let mut updated = Vec::with_capacity(gradients.len());
@@ -128,12 +176,13 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
         let missing = || StepError::MissingMoments(id.to_string());
         let mut moments = state.optimizer.moments.get(id.as_str()).ok_or_else(missing)?.clone();
         let parameter = state.parameters.get(id).ok_or_else(missing)?;
-        let decay = if decaying.contains(id) { rule.rate.decay } else { 0.0 };
-        let rate = Rate { decay, ..rule.rate };
-        let parameter = rule.optimizer.update(parameter, gradient, &mut moments, number, &rate)?;
-        if !within(&parameter, f32::MAX)? {
-            return Ok(StepOutcome::NonFinite { what: format!("parameter {id}") });
-        }
+        let decays = if decaying.contains(id) { Decays::Yes } else { Decays::No };
+        let stepped = rule.optimizer.step(parameter, gradient, &mut moments, &Terms { decays, ..terms });
+        let parameter = match stepped {
+            Ok(parameter) => parameter,
+            Err(UpdateError::Unsteppable(_)) => return Ok(StepOutcome::NonFinite { what: "learning rate".into() }),
+            Err(UpdateError::Tensor(error)) => return Err(error.into()),
+        };
         updated.push((id.clone(), parameter, moments));
     }
     for (id, parameter, moments) in updated {
@@ -164,16 +213,20 @@ pub fn first_state(network: &Network, parameters: Parameters, optimizer: &Optimi
 
 /// Whether every element is a number of at most this size.
 fn within(tensor: &Tensor, largest: f32) -> candle_core::Result<bool> {
-    let fits = |values: &[f32]| {
+    lend(tensor, |values| {
         // Without an early exit the loop over a chunk becomes vector instructions.
         values.chunks(4_096).all(|chunk| chunk.iter().fold(true, |all, value| all & (value.abs() <= largest)))
-    };
+    })
+}
+
+/// The numbers of a tensor, copied only where they are not on the CPU in order.
+pub(super) fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-        return Ok(fits(&values[start..end]));
+        return Ok(use_numbers(&values[start..end]));
     }
     drop(storage);
-    Ok(fits(&tensor.flatten_all()?.to_vec1::<f32>()?))
+    Ok(use_numbers(&tensor.flatten_all()?.to_vec1::<f32>()?))
 }
 
 #[cfg(test)]
@@ -212,7 +265,7 @@ mod tests {
     fn steps_lower_the_loss_with_every_optimizer() {
         for (optimizer, learning_rate) in [(Optimizer::ADAM, 0.02), (Optimizer::SGD, 0.1), (Optimizer::RMSPROP, 0.01)] {
             let (network, mut state) = start(optimizer);
-            let rule = StepRule { optimizer, rate: Rate::constant(learning_rate), seed: 1 };
+            let rule = StepRule::plain(optimizer, Rate::constant(learning_rate), 1);
             let mut losses = Vec::new();
             for _ in 0..60 {
                 match step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap() {
@@ -228,7 +281,7 @@ mod tests {
     #[test]
     fn a_step_that_is_not_finite_changes_nothing() {
         let (network, mut state) = start(Optimizer::ADAM);
-        let rule = StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.01), seed: 1 };
+        let rule = StepRule::plain(Optimizer::ADAM, Rate::constant(0.01), 1);
         step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap();
         let before = values(&state);
         let mut poisoned = SEPARABLE;
@@ -240,16 +293,42 @@ mod tests {
         }
         let wild = StepRule { rate: Rate::constant(f64::from(f32::MAX) * 1e10), ..rule };
         let outcome = step(&network, &mut state, &batch(SEPARABLE), &wild).unwrap();
-        assert!(matches!(outcome, StepOutcome::NonFinite { ref what } if what.starts_with("parameter")), "{outcome:?}");
+        assert!(matches!(outcome, StepOutcome::NonFinite { ref what } if what == "learning rate"), "{outcome:?}");
         assert_eq!(values(&state), before);
         assert_eq!(state.optimizer.step, 1);
+    }
+
+    #[test]
+    fn a_gradient_is_clipped_by_the_norm_of_all_parameters_together() {
+        let optimizer = Optimizer::Sgd { momentum: 0.0 };
+        let (network, start) = start(optimizer);
+        let free = StepRule::plain(optimizer, Rate::constant(1.0), 1);
+        let taken = |rule: &StepRule| {
+            let mut state = start.clone();
+            assert!(matches!(step(&network, &mut state, &batch(SEPARABLE), rule).unwrap(), StepOutcome::Done { .. }));
+            // Without momentum the velocity is the gradient that the step went by.
+            state
+                .optimizer
+                .moments
+                .values()
+                .flat_map(|moments| moments.first.as_ref().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
+                .map(f64::from)
+                .collect::<Vec<f64>>()
+        };
+        let whole = taken(&free);
+        let length = |gradient: &[f64]| gradient.iter().map(|number| number * number).sum::<f64>().sqrt();
+        let norm = 0.25 * length(&whole);
+        let clipped = taken(&StepRule { clip_norm: Some(norm), ..free });
+        assert!((length(&clipped) - norm).abs() < 1e-6 * norm, "{} for {norm}", length(&clipped));
+        assert!(clipped.iter().zip(&whole).all(|(one, other)| (one - 0.25 * other).abs() < 1e-6));
+        assert_eq!(taken(&StepRule { clip_norm: Some(1.01 * length(&whole)), ..free }), whole, "a shorter one stays");
     }
 
     #[test]
     fn the_same_steps_give_the_same_bits() {
         let run = || {
             let (network, mut state) = start(Optimizer::ADAM);
-            let rule = StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.01), seed: 7 };
+            let rule = StepRule::plain(Optimizer::ADAM, Rate::constant(0.01), 7);
             for _ in 0..10 {
                 step(&network, &mut state, &batch(SEPARABLE), &rule).unwrap();
             }
@@ -274,7 +353,7 @@ mod tests {
         let values: Vec<f32> = (0..64).map(|index| index as f32 / 64.0).collect();
         let inputs = Tensor::from_slice(&values, (4, 1, 4, 4), &Device::Cpu).unwrap();
         let batch = Batch { inputs, targets: StepTargets::Classes(vec![0, 1, 0, 1]) };
-        let rule = StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.01), seed: 1 };
+        let rule = StepRule::plain(Optimizer::ADAM, Rate::constant(0.01), 1);
         step(&network, &mut state, &batch, &rule).unwrap();
         assert!(read(&state).iter().zip(&before).all(|(after, before)| after != before));
     }

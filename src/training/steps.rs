@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::error::TrainingError;
 use super::journal::JournalEvent;
+use super::learned::Learned;
 use super::rates::plateau_factor;
 use super::replay::{RoundStep, step_rows};
-use super::step::{Batch, StepOutcome, StepRule, step};
+use super::step::{Batch, StepOutcome, StepRule};
 use super::trainer::Trainer;
 use crate::compute::optimizer::Rate;
 use crate::growth::State;
@@ -111,9 +112,11 @@ impl Work {
 
 impl Trainer {
     /// The next steps begin with the state as it is.
-    pub fn start_work(&mut self, position: u64, kind: WorkKind, total: usize) {
-        let start = if position >= self.keep_from { Start::Kept(self.state.clone()) } else { Start::Unkept };
+    pub fn start_work(&mut self, position: u64, kind: WorkKind, total: usize) -> Result<(), TrainingError> {
+        let keep = position >= self.keep_from;
+        let start = if keep { Start::Kept(self.learned.state()?.into_owned()) } else { Start::Unkept };
         self.work = Some(Work { position, kind, done: 0, total, start, loss: 0.0, rows: 0 });
+        Ok(())
     }
 
     /// Does the next few steps.
@@ -158,7 +161,7 @@ impl Trainer {
         let settings = &self.progress.training;
         match &work.kind {
             WorkKind::Round { last, new, .. } => {
-                let step = RoundStep { step: self.state.optimizer.step + 1 + ahead as u64, index };
+                let step = RoundStep { step: self.learned.steps() + 1 + ahead as u64, index };
                 step_rows(&self.history, settings, new, *last, step)
             }
             WorkKind::Pass { rows, .. } => {
@@ -179,11 +182,15 @@ impl Trainer {
     /// for a batch without rows.
     fn run(&mut self, batches: &[Vec<Arc<StoredExample>>], factor: f64) -> Result<Vec<Option<Done>>, TrainingError> {
         let environment = self.environment.clone();
-        let Self { model, state, progress, assembly, .. } = self;
+        let Self { model, learned, progress, assembly, .. } = self;
         let settings = &progress.training;
         let rate = progress.rates.rate(settings);
         let rate = Rate { base: factor * rate.base, ..rate };
-        let rule = StepRule { optimizer: settings.optimizer, rate, seed: settings.seed };
+        let rule = StepRule {
+            clip_norm: settings.clip_norm,
+            average_decay: settings.average_decay,
+            ..StepRule::plain(settings.optimizer, rate, settings.seed)
+        };
         let started = Instant::now();
         let mut done = Vec::with_capacity(batches.len());
         environment.compute(|| {
@@ -194,7 +201,7 @@ impl Trainer {
                 }
                 let began = Instant::now();
                 let batch = Batch::of(rows, &model.targets, &environment.device)?;
-                let outcome = step(&model.network, state, &batch, &rule)?;
+                let outcome = learned.step(&model.network, &batch, &rule)?;
                 let undone = matches!(outcome, StepOutcome::NonFinite { .. });
                 done.push(Some(Done { outcome, rows: rows.len(), took: began.elapsed() }));
                 Ok::<_, TrainingError>(if undone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -221,7 +228,7 @@ impl Trainer {
     /// A step was undone.
     fn undone(&mut self, work: &mut Work, seqs: &[Seq], what: String) -> Result<SetBack, TrainingError> {
         let shown: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
-        tracing::warn!(learner = %self.name, step = self.state.optimizer.step, what, seqs = ?shown, "step undone: a number was not finite");
+        tracing::warn!(learner = %self.name, step = self.learned.steps(), what, seqs = ?shown, "step undone: a number was not finite");
         self.results.push(JournalEvent::NonFinite { seqs: seqs.to_vec(), what });
         self.progress.nonfinite_in_row += 1;
         if self.progress.nonfinite_in_row < NONFINITE_PATIENCE {
@@ -229,7 +236,7 @@ impl Trainer {
         }
         if self.progress.stepped_since_set_back && !matches!(work.start, Start::Live) {
             let Start::Kept(start) = &work.start else { return Ok(SetBack::StartNeeded) };
-            self.state = start.clone();
+            self.learned = Learned::Tensors(start.clone());
             self.progress.nonfinite_in_row = 0;
             self.progress.stepped_since_set_back = false;
             self.set_back_rate("three steps in a row met a non-finite number: back to the state before this input");

@@ -15,6 +15,7 @@ use super::error::TrainingError;
 use super::history::History;
 use super::inputs::{Attention, Next};
 use super::journal::{JournalEvent, JournalRecord};
+use super::learned::Learned;
 use super::memory;
 use super::passes::NextPass;
 use super::progress::Progress;
@@ -23,7 +24,6 @@ use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
 use super::steps::{Advance, Work};
 use super::store::Fence;
-use crate::growth::State;
 use crate::registry::{Model, VersionId};
 use crate::stream::{LearnerId, LearnerName, Seq, Task};
 
@@ -38,7 +38,7 @@ pub(super) struct Trainer {
     pub task: Task,
     pub fence: Fence,
     pub model: Model,
-    pub state: State,
+    pub learned: Learned,
     pub history: History,
     pub progress: Progress,
     /// Journal inputs up to here are in the state.
@@ -179,9 +179,12 @@ impl Trainer {
         TrainerStatus {
             state,
             trained_seq: self.trained_seq,
-            steps: self.state.optimizer.step,
+            steps: self.learned.steps(),
             network: Arc::new(self.model.network.clone()),
-            memory: memory::of_step(&self.model.network, &self.progress.training),
+            memory: self
+                .learned
+                .memory()
+                .unwrap_or_else(|| memory::of_step(&self.model.network, &self.progress.training)),
             metrics: self.progress.metrics(),
         }
     }

@@ -60,7 +60,12 @@ async fn settings_change_and_what_was_wrong_changes_nothing() {
     let changed = server.patch("/v1/learners/cats", &json!({"training": {"learning_rate": 0.01}})).await.expect(200);
     assert_eq!(changed["training"]["settings"]["learning_rate"], 0.01);
     assert_eq!(changed["training"]["settings"]["batch"], 16);
+    assert_eq!(changed["training"]["settings"]["schedule"], "constant");
     assert_eq!(changed["revision"], 2);
+    let schedule = json!({"kind": "wsd", "warmup": 10, "stable": 20, "decay": 30, "floor": 0});
+    let refused = server.patch("/v1/learners/cats", &json!({"training": {"schedule": schedule}})).await;
+    let refused = refused.problem(422, "invalid_document");
+    assert_eq!(refused["errors"][0]["pointer"], "/training/schedule");
 
     let refused = server.patch("/v1/learners/cats", &json!({"training": {"batch": 0}, "policy": {}})).await;
     let refused = refused.problem(422, "invalid_document");

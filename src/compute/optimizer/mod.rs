@@ -1,4 +1,5 @@
-//! Optimizers whose state can grow: SGD with momentum, RMSProp, Adam.
+//! Optimizers whose state can grow: SGD with momentum, RMSProp, Adam, each with decoupled decay, clipping by the norm of the
+//! whole gradient and an average of the weights.
 //!
 //! The state of a parameter is its moments and, for every index of its out axis and of its in axis, the *birth step*:
 //! the count of optimizer steps at which that row or column began with empty moments. An element's age is that of the
@@ -10,12 +11,19 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+mod fused;
+mod norm;
 mod rate;
+mod schedule;
 mod spans;
 mod state_file;
 mod update;
 
+pub use fused::{Constants, Decays, Run, Terms, Unsteppable};
+pub use norm::{LARGEST_GRADIENT, clip_factor, norm_and_check};
 pub use rate::{Rate, Warmup};
+pub use schedule::{Schedule, Scheduled};
+pub use spans::Span;
 
 /// Which optimizer, with its constants. In documents: `"adam"`, `"sgd"`, `"rmsprop"`, or an object with the constants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -46,6 +54,8 @@ pub struct Moments {
     pub first: Option<Tensor>,
     /// Mean of squared gradients (Adam, RMSProp); of the parameter's shape. `None` for SGD.
     pub second: Option<Tensor>,
+    /// The exponential moving average of the parameter; of its shape. `None` where none is kept.
+    pub average: Option<Tensor>,
     /// The axis of the parameter that runs over output channels, with the birth step of every index.
     pub out_births: Option<AxisBirths>,
     /// The axis that runs over input channels, with the birth step of every index.
@@ -77,21 +87,22 @@ impl Optimizer {
             value if (0.0..1.0).contains(&value) => Ok(()),
             _ => Err(format!("`{name}` is at least 0 and below 1")),
         };
-        let positive = |name, value: f64| match value {
-            value if value > 0.0 && value.is_finite() => Ok(()),
-            _ => Err(format!("`{name}` is above 0")),
+        // A smaller one would be 0 in f32, or be lost where small numbers are flushed, and 0 ÷ 0 is no number.
+        let normal = |name, value: f64| match value {
+            value if (value as f32).is_normal() && value > 0.0 => Ok(()),
+            _ => Err(format!("`{name}` is a normal f32 number above 0")),
         };
         match *self {
             Self::Sgd { momentum } => share("momentum", momentum),
-            Self::RmsProp { decay, epsilon } => share("decay", decay).and(positive("epsilon", epsilon)),
+            Self::RmsProp { decay, epsilon } => share("decay", decay).and(normal("epsilon", epsilon)),
             Self::Adam { beta1, beta2, epsilon } => {
-                share("beta1", beta1).and(share("beta2", beta2)).and(positive("epsilon", epsilon))
+                share("beta1", beta1).and(share("beta2", beta2)).and(normal("epsilon", epsilon))
             }
         }
     }
 
-    /// Empty moments for a parameter of the shape and device of `parameter`, born at `born`; the axes are those of its
-    /// out and in channels, if it has them. One that has neither keeps its birth along its first axis.
+    /// Empty moments for a parameter of the shape and device of `parameter`, born at `born`, without an average; the axes
+    /// are those of its out and in channels, if it has them. One that has neither keeps its birth along its first axis.
     pub fn moments(
         &self,
         parameter: &Tensor,
@@ -105,18 +116,45 @@ impl Optimizer {
         };
         let out_axis = out_axis.or_else(|| (in_axis.is_none() && parameter.rank() > 0).then_some(0));
         Ok(Moments {
-            first: if matches!(self, Self::RmsProp { .. }) { None } else { Some(zeros()?) },
-            second: if matches!(self, Self::Sgd { .. }) { None } else { Some(zeros()?) },
+            first: self.has_first().then(zeros).transpose()?,
+            second: self.has_second().then(zeros).transpose()?,
+            average: None,
             out_births: out_axis.map(births).transpose()?,
             in_births: in_axis.map(births).transpose()?,
         })
     }
 
-    /// The parameter after step number `step` (the first is 1) with this gradient; updates the moments. Every element has
-    /// the [`Rate`] of its own birth; decay comes off the element itself, beside the step.
+    /// Whether it has first moments.
+    pub fn has_first(&self) -> bool {
+        !matches!(self, Self::RmsProp { .. })
+    }
+
+    /// Whether it has second moments.
+    pub fn has_second(&self) -> bool {
+        !matches!(self, Self::Sgd { .. })
+    }
+
+    /// The parameter after a step with this gradient; updates the moments, and the average if there is one and the terms
+    /// say what it keeps of itself. Every element has the [`Rate`] of its own birth; decay comes off the element itself,
+    /// beside the step. What would become infinite stays at the largest finite number.
     ///
     /// # Errors
-    /// Shapes that differ from the parameter's, or moments of another optimizer; nothing has changed then.
+    /// Shapes that differ from the parameter's, moments of another optimizer, terms that are [`Unsteppable`]; nothing has
+    /// changed then.
+    pub fn step(
+        &self,
+        parameter: &Tensor,
+        gradient: &Tensor,
+        moments: &mut Moments,
+        terms: &Terms,
+    ) -> Result<Tensor, UpdateError> {
+        update::update(self, parameter, gradient, moments, terms)
+    }
+
+    /// [`Optimizer::step`] with [`Terms::plain`].
+    ///
+    /// # Errors
+    /// Those of [`Optimizer::step`].
     pub fn update(
         &self,
         parameter: &Tensor,
@@ -125,7 +163,21 @@ impl Optimizer {
         step: u64,
         rate: &Rate,
     ) -> candle_core::Result<Tensor> {
-        update::update(self, update::Step { parameter, gradient, number: step, rate }, moments)
+        self.step(parameter, gradient, moments, &Terms::plain(step, *rate)).map_err(|error| match error {
+            UpdateError::Unsteppable(reason) => candle_core::Error::wrap(reason),
+            UpdateError::Tensor(error) => error,
+        })
+    }
+}
+
+impl Moments {
+    /// The runs of elements that were born together, of a parameter of these dimensions: they cover every element once,
+    /// in row-major order, and neighbours differ in birth.
+    ///
+    /// # Errors
+    /// Births that do not fit the dimensions.
+    pub fn spans(&self, dims: &[usize]) -> candle_core::Result<Vec<Span>> {
+        spans::spans(dims, self)
     }
 }
 
@@ -139,6 +191,17 @@ impl OptimizerState {
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, OptimizerError> {
         state_file::from_bytes(bytes, device)
     }
+}
+
+/// A step over tensors that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// Its terms do not keep numbers finite.
+    #[error(transparent)]
+    Unsteppable(#[from] Unsteppable),
+    /// Shapes or moments that do not fit, or the tensor library failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
 }
 
 /// A stored optimizer state that cannot be read or written.

@@ -1,7 +1,9 @@
-//! How far a step goes: the base rate, the warm-up after a growth, decoupled weight decay.
+//! How far a step goes: the base rate, its schedule, the warm-up after a growth, decoupled weight decay.
 //!
 //! Invariant: an element's rate is a function of the step's number and the element's birth, so it needs no state of its
 //! own. Whoever steps an [`Optimizer`](super::Optimizer) says with a [`Rate`] how far.
+
+use super::schedule::Scheduled;
 
 /// The rate of one parameter, for all of its elements and for any number of steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,6 +18,8 @@ pub struct Rate {
     /// this share × the element's own rate from the element. It enters no gradient and no moment, so every element loses
     /// the same share of itself: the copies of a split weight sum to what their source would be, and zero stays zero.
     pub decay: f64,
+    /// What of the base rate is taken as training goes on.
+    pub schedule: Scheduled,
 }
 
 /// A linear warm-up: the first step has `factor` of the base rate, and `steps` steps later it is whole.
@@ -43,8 +47,8 @@ impl Warmup {
 
 impl Rate {
     /// The same rate for every element at every step, without decay.
-    pub fn constant(base: f64) -> Self {
-        Self { base, warmup: Warmup::NONE, restarted: None, decay: 0.0 }
+    pub const fn constant(base: f64) -> Self {
+        Self { base, warmup: Warmup::NONE, restarted: None, decay: 0.0, schedule: Scheduled::CONSTANT }
     }
 
     /// The rate at step number `step` (the first is 1) of what was born after `birth` steps.
@@ -54,7 +58,8 @@ impl Rate {
     /// never compound.
     pub fn at(&self, step: u64, birth: u64) -> f64 {
         let own = (birth > 0).then_some(birth);
-        self.restarted.max(own).map_or(self.base, |begun| self.base * self.warmup.share(age(step, begun)))
+        let base = self.base * self.schedule.share(step, self.restarted);
+        self.restarted.max(own).map_or(base, |begun| base * self.warmup.share(age(step, begun)))
     }
 }
 
@@ -70,7 +75,7 @@ mod tests {
     use super::*;
 
     const RATE: Rate =
-        Rate { base: 0.01, warmup: Warmup { factor: 0.1, steps: 100 }, restarted: Some(500), decay: 0.0 };
+        Rate { warmup: Warmup { factor: 0.1, steps: 100 }, restarted: Some(500), ..Rate::constant(0.01) };
 
     fn close(rate: f64, expected: f64) -> bool {
         (rate - expected).abs() < 1e-12
@@ -104,7 +109,7 @@ mod tests {
         ) {
             let (restarted, birth) = births;
             let warmup = Warmup { factor, steps };
-            let only = |restarted| Rate { base: 0.3, warmup, restarted, decay: 0.0 };
+            let only = |restarted| Rate { warmup, restarted, ..Rate::constant(0.3) };
             prop_assume!(restarted < step && birth < step);
             let both = only(Some(restarted)).at(step, birth);
             prop_assert_eq!(both, only(Some(restarted)).at(step, 0).min(only(None).at(step, birth)));

@@ -1,12 +1,13 @@
 //! The runs of a parameter's elements that were born together.
 //!
-//! Births are kept along two axes; the update wants them along the flat, row-major elements. Used by [`super::update`].
+//! Births are kept along two axes; the update wants them along the flat, row-major elements. Given out by
+//! [`Moments::spans`].
 
 use super::{AxisBirths, Moments};
 
 /// Consecutive elements of one birth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub struct Span {
     /// The first element, in row-major order.
     pub start: usize,
     /// Behind the last element.
@@ -87,7 +88,7 @@ mod tests {
 
     fn moments(out: Option<(usize, Vec<u64>)>, inputs: Option<(usize, Vec<u64>)>) -> Moments {
         let births = |(axis, steps)| AxisBirths { axis, steps };
-        Moments { first: None, second: None, out_births: out.map(births), in_births: inputs.map(births) }
+        Moments { first: None, second: None, average: None, out_births: out.map(births), in_births: inputs.map(births) }
     }
 
     #[test]

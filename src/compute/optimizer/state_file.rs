@@ -1,5 +1,5 @@
 //! The optimizer state as a file: a safetensors file whose entries are `step`, `first/NAME`, `second/NAME`,
-//! `out_births@AXIS/NAME` and `in_births@AXIS/NAME`, where NAME is that of the parameter.
+//! `average/NAME`, `out_births@AXIS/NAME` and `in_births@AXIS/NAME`, where NAME is that of the parameter.
 //!
 //! What is read fits together: shapes agree, births lie within them and none is later than the step.
 
@@ -15,7 +15,7 @@ const STEP: &str = "step";
 pub(super) fn to_bytes(state: &OptimizerState) -> Result<Vec<u8>, OptimizerError> {
     let mut entries = BTreeMap::from([(STEP.to_owned(), Entry::Counts(vec![state.step]))]);
     for (name, moments) in &state.moments {
-        for (kind, tensor) in [("first", &moments.first), ("second", &moments.second)] {
+        for (kind, tensor) in [("first", &moments.first), ("second", &moments.second), ("average", &moments.average)] {
             if let Some(tensor) = tensor {
                 entries.insert(format!("{kind}/{name}"), Entry::from_tensor(tensor)?);
             }
@@ -42,6 +42,7 @@ pub(super) fn from_bytes(bytes: &[u8], device: &Device) -> Result<OptimizerState
         let moments = state.moments.entry(name.to_owned()).or_insert_with(|| Moments {
             first: None,
             second: None,
+            average: None,
             out_births: None,
             in_births: None,
         });
@@ -49,6 +50,7 @@ pub(super) fn from_bytes(bytes: &[u8], device: &Device) -> Result<OptimizerState
         match (kind, axis, entry) {
             ("first", None, entry) => moments.first = Some(entry.into_tensor(device).ok_or_else(fault)??),
             ("second", None, entry) => moments.second = Some(squares(entry, device, fault)?),
+            ("average", None, entry) => moments.average = Some(entry.into_tensor(device).ok_or_else(fault)??),
             ("out_births" | "in_births", Some(axis), Entry::Counts(steps)) => {
                 let births = AxisBirths { axis: axis.parse().map_err(|_| fault())?, steps };
                 let side = if kind == "out_births" { &mut moments.out_births } else { &mut moments.in_births };
@@ -77,8 +79,11 @@ fn check(moments: &Moments, step: u64) -> Result<(), &'static str> {
     let dims = match (&moments.first, &moments.second) {
         (Some(first), Some(second)) if first.dims() != second.dims() => return Err("its moments differ in shape"),
         (Some(moment), _) | (None, Some(moment)) => moment.dims(),
-        (None, None) => return Err("it has birth steps but no moments"),
+        (None, None) => return Err("it has birth steps or an average but no moments"),
     };
+    if moments.average.as_ref().is_some_and(|average| average.dims() != dims) {
+        return Err("its average differs in shape");
+    }
     for births in [&moments.out_births, &moments.in_births].into_iter().flatten() {
         if dims.get(births.axis) != Some(&births.steps.len()) {
             return Err("its birth steps do not fit its shape");

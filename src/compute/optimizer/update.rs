@@ -1,165 +1,55 @@
-//! One step of one parameter: plain loops over its elements, each span of equal birth with its own rate and bias
-//! correction.
+//! One step of one parameter that is a tensor: [`Constants::step`] over its spans of equal birth.
 //!
-//! The same on every device: numbers come to the CPU and go back. Called by [`Optimizer::update`] only.
+//! The same on every device: numbers come to the CPU and go back. Called by [`Optimizer::step`] only.
+
+use std::ops::Range;
 
 use candle_core::{Result, Tensor};
 
-use super::rate::age;
-use super::spans::spans;
-use super::{Moments, Optimizer, Rate};
-
-/// What a step is given besides the moments.
-pub(super) struct Step<'a> {
-    pub parameter: &'a Tensor,
-    pub gradient: &'a Tensor,
-    /// The number of this step; the first is 1.
-    pub number: u64,
-    pub rate: &'a Rate,
-}
+use super::fused::{Constants, Run, Terms};
+use super::spans::Span;
+use super::{Moments, Optimizer, Unsteppable, UpdateError};
 
 /// The parameter after the step; the moments change only if nothing fails.
-pub(super) fn update(optimizer: &Optimizer, step: Step<'_>, moments: &mut Moments) -> Result<Tensor> {
-    let mut parameter = numbers(step.parameter, step.parameter)?;
-    let gradient = numbers(step.gradient, step.parameter)?;
-    match *optimizer {
-        Optimizer::Sgd { momentum } => {
-            let mut first = moment(&moments.first, step.parameter)?;
-            for span in spans(step.parameter.dims(), moments)? {
-                let rate = step.rate.at(step.number, span.birth);
-                let constants =
-                    Sgd { momentum: momentum as f32, rate: rate as f32, decay: (rate * step.rate.decay) as f32 };
-                let range = span.start..span.end;
-                constants.step(&mut parameter[range.clone()], &gradient[range.clone()], &mut first[range]);
-            }
-            moments.first = Some(like(step.parameter, first)?);
-        }
-        Optimizer::RmsProp { decay, epsilon } => {
-            let mut second = moment(&moments.second, step.parameter)?;
-            for span in spans(step.parameter.dims(), moments)? {
-                let rate = step.rate.at(step.number, span.birth);
-                let constants = RmsProp {
-                    keep: decay as f32,
-                    rest: (1.0 - decay) as f32,
-                    epsilon: epsilon as f32,
-                    rate: rate as f32,
-                    decay: (rate * step.rate.decay) as f32,
-                    root: correction(decay, age(step.number, span.birth)).sqrt() as f32,
-                };
-                let range = span.start..span.end;
-                constants.step(&mut parameter[range.clone()], &gradient[range.clone()], &mut second[range]);
-            }
-            moments.second = Some(like(step.parameter, second)?);
-        }
-        Optimizer::Adam { beta1, beta2, epsilon } => {
-            let mut first = moment(&moments.first, step.parameter)?;
-            let mut second = moment(&moments.second, step.parameter)?;
-            for span in spans(step.parameter.dims(), moments)? {
-                let (rate, age) = (step.rate.at(step.number, span.birth), age(step.number, span.birth));
-                let constants = Adam {
-                    beta1: beta1 as f32,
-                    rest1: (1.0 - beta1) as f32,
-                    beta2: beta2 as f32,
-                    rest2: (1.0 - beta2) as f32,
-                    epsilon: epsilon as f32,
-                    rate: (rate * correction(beta1, age)) as f32,
-                    decay: (rate * step.rate.decay) as f32,
-                    root: correction(beta2, age).sqrt() as f32,
-                };
-                let range = span.start..span.end;
-                let means = Means { first: &mut first[range.clone()], second: &mut second[range.clone()] };
-                constants.step(&mut parameter[range.clone()], &gradient[range], means);
-            }
-            let (first, second) = (like(step.parameter, first)?, like(step.parameter, second)?);
-            (moments.first, moments.second) = (Some(first), Some(second));
-        }
+pub(super) fn update(
+    optimizer: &Optimizer,
+    parameter: &Tensor,
+    gradient: &Tensor,
+    moments: &mut Moments,
+    terms: &Terms,
+) -> std::result::Result<Tensor, UpdateError> {
+    let mut stepped = numbers(parameter, parameter)?;
+    let gradient = numbers(gradient, parameter)?;
+    let mut first = if optimizer.has_first() { moment(&moments.first, parameter)? } else { Vec::new() };
+    let mut second = if optimizer.has_second() { moment(&moments.second, parameter)? } else { Vec::new() };
+    let average = moments.average.as_ref().filter(|_| terms.average_decay > 0.0);
+    let mut average = average.map_or(Ok(Vec::new()), |average| numbers(average, parameter))?;
+    // All constants are worked out before the first span is stepped: one that cannot be is none that was half done.
+    let constants = |span: Span| optimizer.constants(terms, span.birth).map(|constants| (span, constants));
+    let spans = moments.spans(parameter.dims())?.into_iter().map(constants);
+    let spans: Vec<(Span, Constants)> = spans.collect::<std::result::Result<_, Unsteppable>>()?;
+    for (span, constants) in spans {
+        let range = span.start..span.end;
+        constants.step(Run {
+            parameter: &mut stepped[range.clone()],
+            gradient: &gradient[range.clone()],
+            first: part(&mut first, &range),
+            second: part(&mut second, &range),
+            average: part(&mut average, &range),
+        });
     }
-    like(step.parameter, parameter)
+    let kept = |numbers: Vec<f32>| (!numbers.is_empty()).then(|| like(parameter, numbers)).transpose();
+    let (first, second, average) = (kept(first)?, kept(second)?, kept(average)?);
+    let stepped = like(parameter, stepped)?;
+    moments.first = first.or(moments.first.take());
+    moments.second = second.or(moments.second.take());
+    moments.average = average.or(moments.average.take());
+    Ok(stepped)
 }
 
-struct Sgd {
-    momentum: f32,
-    rate: f32,
-    /// The share of a parameter that the step takes from it.
-    decay: f32,
-}
-
-impl Sgd {
-    fn step(&self, parameter: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
-        for ((parameter, gradient), velocity) in parameter.iter_mut().zip(gradient).zip(velocity) {
-            *velocity = self.momentum * *velocity + gradient;
-            *parameter -= self.decay * *parameter + self.rate * *velocity;
-        }
-    }
-}
-
-struct RmsProp {
-    /// The share of the mean of squares that stays.
-    keep: f32,
-    rest: f32,
-    epsilon: f32,
-    rate: f32,
-    /// The share of a parameter that the step takes from it.
-    decay: f32,
-    /// The square root of the second moment's bias correction.
-    root: f32,
-}
-
-impl RmsProp {
-    fn step(&self, parameter: &mut [f32], gradient: &[f32], square: &mut [f32]) {
-        for ((parameter, gradient), square) in parameter.iter_mut().zip(gradient).zip(square) {
-            *square = self.keep * *square + self.rest * gradient * gradient;
-            *parameter -= self.decay * *parameter + self.rate * gradient / (square.sqrt() * self.root + self.epsilon);
-        }
-    }
-}
-
-struct Adam {
-    beta1: f32,
-    rest1: f32,
-    beta2: f32,
-    rest2: f32,
-    epsilon: f32,
-    /// The learning rate with the first moment's bias correction.
-    rate: f32,
-    /// The share of a parameter that the step takes from it.
-    decay: f32,
-    /// The square root of the second moment's bias correction.
-    root: f32,
-}
-
-struct Means<'a> {
-    first: &'a mut [f32],
-    second: &'a mut [f32],
-}
-
-impl Adam {
-    fn step(&self, parameter: &mut [f32], gradient: &[f32], means: Means<'_>) {
-        let means = means.first.iter_mut().zip(means.second);
-        for ((parameter, gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(means) {
-            *first = self.beta1 * *first + self.rest1 * gradient;
-            *second = self.beta2 * *second + self.rest2 * gradient * gradient;
-            *parameter -= self.decay * *parameter + self.rate * *first / (second.sqrt() * self.root + self.epsilon);
-        }
-    }
-}
-
-/// 1 / (1 - decay^age): what turns a mean that began at zero into one without bias (Kingma and Ba 2015, §3).
-fn correction(decay: f64, age: u64) -> f64 {
-    1.0 / (1.0 - power(decay, age))
-}
-
-/// By repeated squaring: the standard library's `powi` promises neither precision nor the same bits everywhere.
-fn power(mut base: f64, mut exponent: u64) -> f64 {
-    let mut result = 1.0;
-    while exponent > 0 {
-        if exponent & 1 == 1 {
-            result *= base;
-        }
-        base *= base;
-        exponent >>= 1;
-    }
-    result
+/// The part of a slice that belongs to a span; none of an empty one.
+fn part<'a>(numbers: &'a mut [f32], range: &Range<usize>) -> &'a mut [f32] {
+    if numbers.is_empty() { numbers } else { &mut numbers[range.clone()] }
 }
 
 fn numbers(tensor: &Tensor, parameter: &Tensor) -> Result<Vec<f32>> {

@@ -4,11 +4,13 @@
 //! same for each element, and the gradient that arrives is multiplied by the slope. For the ops of this folder.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use super::single;
+use crate::compute::kernels::Kernel;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -30,6 +32,11 @@ pub(super) trait Activation: Debug + Send + Sync + 'static {
     /// Whether its values are at least 0 everywhere.
     const NONNEGATIVE: bool = false;
 
+    /// [`Op::rectifier`]; most are none.
+    fn slope_below(&self) -> Option<f32> {
+        None
+    }
+
     /// [`Op::document`]; most have no hyperparameters.
     fn hyperparameters(&self) -> Map<String, Value> {
         Map::new()
@@ -45,6 +52,9 @@ pub(super) trait Activation: Debug + Send + Sync + 'static {
 
     /// The function's derivative at every element of `input`, of which `output` are the values.
     fn slope(&self, input: &Tensor, output: &Tensor) -> candle_core::Result<Tensor>;
+
+    /// [`Op::kernel`].
+    fn loops(&self) -> Arc<dyn Kernel>;
 
     /// The function in f64.
     fn number(&self, x: f64) -> f64;
@@ -72,6 +82,10 @@ impl<A: Activation> Op for A {
         A::FIXES
     }
 
+    fn rectifier(&self) -> Option<f32> {
+        self.slope_below()
+    }
+
     fn keeps_nonnegative(&self) -> bool {
         true
     }
@@ -88,6 +102,10 @@ impl<A: Activation> Op for A {
         let gradient =
             if input.needed[0] { Some((input.gradient * self.slope(input.inputs[0], input.output)?)?) } else { None };
         Ok(Backward { inputs: vec![gradient], parameters: Vec::new() })
+    }
+
+    fn kernel(&self, _: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(self.loops())
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::document::Fields;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -62,6 +63,10 @@ impl Op for Add {
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         let gradient = |needed: &bool| needed.then(|| input.gradient.clone());
         Ok(Backward { inputs: input.needed.iter().map(gradient).collect(), parameters: Vec::new() })
+    }
+
+    fn kernel(&self, _: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Add::default()))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::document::{Fields, pool};
 use super::single_image;
 use super::window::{Window, grid, planes_of};
+use crate::compute::kernels::{Kernel, Pool, Pooled};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -114,6 +115,11 @@ impl Op for AvgPool {
         }
         let by_input = sums.narrow(1, 0, sites)?.reshape(input.inputs[0].dims())?;
         Ok(Backward { inputs: vec![Some(by_input)], parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        let output = self.output_shape(inputs).ok()?.place();
+        Some(Arc::new(Pool::new(inputs[0].place(), output, self.window().sliding(), Pooled::Mean)))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

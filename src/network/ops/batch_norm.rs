@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::by_channel::{across_channels, channels_first, rows_first};
 use super::document::{Fields, written};
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -159,6 +160,10 @@ impl Op for BatchNorm {
         };
         let parameters = vec![Some(by_scale.squeeze(1)?), Some(by_shift.squeeze(1)?), None, None];
         Ok(Backward { inputs: vec![by_input], parameters })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::BatchNorm::new(inputs[0].channels(), self.epsilon, self.momentum)))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -3,10 +3,13 @@
 //! The columns hold the channels of every tap of every output side by side, a bounded number of rows at a time. The
 //! groups of a grouped convolution are so many products; with one group nothing is moved for them.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 
 use super::linear::column_sums;
 use super::window::{Window, grid};
+use crate::compute::kernels::{self, Kernel};
 use crate::network::op::{BackwardInput, Cost, ReferenceBatch, ReferenceInput};
 use crate::network::shape::Shape;
 
@@ -40,6 +43,14 @@ impl Convolution {
             return Err(format!("its kernels see more than {MAX_COLUMN_ELEMENTS} numbers of one row together"));
         }
         Ok(Shape::image(self.out, height, width))
+    }
+
+    /// The same on plain slices, over images of a shape that fits.
+    pub(super) fn kernel(&self, images: &Shape) -> Option<Arc<dyn Kernel>> {
+        let plane = images.plane()?;
+        let output = self.output_shape((images.channels(), plane.0, plane.1)).ok()?;
+        let kernel = kernels::Convolution::new(images.place(), output.place(), self.groups, self.window.sliding());
+        Some(Arc::new(kernel))
     }
 
     /// The forward pass.

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use super::document::Fields;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -66,6 +67,10 @@ impl Op for Concat {
             start += channels;
         }
         Ok(Backward { inputs, parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Concat { channels: inputs.iter().map(Shape::channels).collect() }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -8,6 +8,7 @@ use super::columns::Convolution;
 use super::document::{Fields, pair, written};
 use super::single_image;
 use super::window::Window;
+use crate::compute::kernels::Kernel;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -132,6 +133,14 @@ impl Op for Conv2d {
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         let by = self.convolution().backward(&input, input.parameters[0])?;
         Ok(Backward { inputs: vec![by.images], parameters: vec![Some(by.weight), Some(by.bias)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        self.convolution().kernel(&inputs[0])
+    }
+
+    fn folds(&self) -> bool {
+        true
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::document::Fields;
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -50,6 +51,10 @@ impl Op for Flatten {
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         let gradient = if input.needed[0] { Some(input.gradient.reshape(input.inputs[0].dims())?) } else { None };
         Ok(Backward { inputs: vec![gradient], parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Flatten { place: inputs[0].place() }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

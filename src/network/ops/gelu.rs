@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::activation::Activation;
 use super::document::Fields;
+use crate::compute::kernels::{self, Everywhere, Kernel};
 use crate::network::op::Op;
 
 /// The Gaussian error linear unit of every element of any shape.
@@ -34,6 +35,10 @@ impl Activation for Gelu {
         let below = (input * FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?;
         let density = ((input.sqr()? * -0.5)?.exp()? * (1.0 / (2.0 * PI).sqrt()))?;
         below + (input * density)?
+    }
+
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(kernels::Gelu))
     }
 
     fn number(&self, x: f64) -> f64 {

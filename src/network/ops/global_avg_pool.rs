@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::document::Fields;
 use super::single_image;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -56,6 +57,10 @@ impl Op for GlobalAvgPool {
         let share = (input.gradient / (height * width) as f64)?.reshape((rows, channels, 1, 1))?;
         let gradient = share.broadcast_as((rows, channels, height, width))?.contiguous()?;
         Ok(Backward { inputs: vec![Some(gradient)], parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::GlobalAvgPool { place: inputs[0].place() }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::activation::{Activation, above_zero};
 use super::document::{Fields, written};
+use crate::compute::kernels::{Everywhere, Kernel, Rectifier};
 use crate::network::op::{FixedSet, Op};
 
 /// A rectifier that lets a part of negative numbers through, on every element of any shape.
@@ -43,6 +44,10 @@ impl Activation for LeakyRelu {
         if (0.0..1.0).contains(&self.slope) { Ok(()) } else { Err("`slope` is at least 0 and below 1".into()) }
     }
 
+    fn slope_below(&self) -> Option<f32> {
+        Some(self.slope as f32)
+    }
+
     fn apply(&self, input: &Tensor) -> candle_core::Result<Tensor> {
         // With a slope below 1 the larger of the two is x exactly where x is at least 0.
         input.maximum(&(input * self.slope)?)
@@ -50,6 +55,10 @@ impl Activation for LeakyRelu {
 
     fn slope(&self, input: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
         above_zero(input)?.maximum(self.slope as f32)
+    }
+
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(Rectifier { slope: self.slope as f32 }))
     }
 
     fn number(&self, x: f64) -> f64 {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Fields, written};
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -95,6 +96,14 @@ impl Op for Linear {
         let by_input = if input.needed[0] { Some(gradient.matmul(input.parameters[0])?) } else { None };
         let by_weight = gradient.t()?.matmul(&input.inputs[0].contiguous()?)?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(column_sums(&gradient)?)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Linear::new(inputs[0].channels(), self.out)))
+    }
+
+    fn folds(&self) -> bool {
+        true
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

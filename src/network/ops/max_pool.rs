@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::document::{Fields, pool};
 use super::single_image;
 use super::window::{Window, planes_of};
+use crate::compute::kernels::{Kernel, Pool, Pooled};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -104,6 +105,11 @@ impl Op for MaxPool {
         let sums = planes_of(&input.inputs[0].zeros_like()?)?.scatter_add(&input.saved[0], &gradient, 1)?;
         let by_input = sums.reshape(input.inputs[0].dims())?;
         Ok(Backward { inputs: vec![Some(by_input)], parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        let output = self.output_shape(inputs).ok()?.place();
+        Some(Arc::new(Pool::new(inputs[0].place(), output, self.window().sliding(), Pooled::Largest)))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -44,6 +44,8 @@ pub mod tanh;
 mod window;
 
 #[cfg(test)]
+mod kernel_trial;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod tests;

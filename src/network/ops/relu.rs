@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::activation::Activation;
 use super::document::Fields;
+use crate::compute::kernels::{Everywhere, Kernel, Rectifier};
 use crate::network::op::{FixedSet, Op};
 
 /// The rectifier, on every element of any shape.
@@ -26,6 +27,10 @@ impl Activation for Relu {
     const FIXES: FixedSet = FixedSet::NonNegative;
     const NONNEGATIVE: bool = true;
 
+    fn slope_below(&self) -> Option<f32> {
+        Some(0.0)
+    }
+
     fn apply(&self, input: &Tensor) -> candle_core::Result<Tensor> {
         // Unlike candle's `relu`, this maximum leaves NaN as it is: a fault stays visible to whoever looks for it.
         input.maximum(0.0f32)
@@ -34,6 +39,10 @@ impl Activation for Relu {
     fn slope(&self, _: &Tensor, output: &Tensor) -> candle_core::Result<Tensor> {
         // The sign of an output is 1 where the input was above 0, and else 0.
         output.sign()
+    }
+
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(Rectifier { slope: 0.0 }))
     }
 
     fn number(&self, x: f64) -> f64 {

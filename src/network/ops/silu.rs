@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::activation::Activation;
 use super::document::Fields;
 use super::sigmoid::{logistic, logistic_number};
+use crate::compute::kernels::{self, Everywhere, Kernel};
 use crate::network::op::Op;
 
 /// The sigmoid-weighted linear unit of every element of any shape.
@@ -34,6 +35,10 @@ impl Activation for Silu {
         let logistic = logistic(input)?;
         let inner = (input * logistic.affine(-1.0, 1.0)?)?;
         logistic * (inner + 1.0)?
+    }
+
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(kernels::Silu))
     }
 
     fn number(&self, x: f64) -> f64 {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Fields, written};
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -79,6 +80,10 @@ impl Op for Split {
         let behind = input.inputs[0].dim(1)? - self.end;
         let gradient = input.gradient.contiguous()?.pad_with_zeros(1, self.start, behind)?;
         Ok(Backward { inputs: vec![Some(gradient)], parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Split { start: self.start, channels: self.width(), of: inputs[0].channels() }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::activation::Activation;
 use super::document::Fields;
+use crate::compute::kernels::{self, Everywhere, Kernel};
 use crate::network::op::Op;
 
 /// The hyperbolic tangent of every element of any shape.
@@ -30,6 +31,10 @@ impl Activation for Tanh {
 
     fn slope(&self, _: &Tensor, output: &Tensor) -> candle_core::Result<Tensor> {
         output.sqr()?.affine(-1.0, 1.0)
+    }
+
+    fn loops(&self) -> Arc<dyn Kernel> {
+        Arc::new(Everywhere(kernels::Tanh))
     }
 
     fn number(&self, x: f64) -> f64 {

@@ -23,12 +23,14 @@ const STEP: f64 = 1e-5;
 
 /// One op on random values: a function of the seed.
 pub(super) struct Trial {
-    op: Arc<dyn Op>,
-    inputs: Vec<ReferenceBatch>,
-    specs: Vec<ParameterSpec>,
-    parameters: Vec<Vec<f64>>,
-    mode: Mode,
-    random: Random,
+    pub(super) op: Arc<dyn Op>,
+    pub(super) inputs: Vec<ReferenceBatch>,
+    pub(super) specs: Vec<ParameterSpec>,
+    pub(super) parameters: Vec<Vec<f64>>,
+    pub(super) mode: Mode,
+    /// What outputs below 0 are multiplied by: 1 but for a kernel that rectifies.
+    pub(super) slope: f64,
+    pub(super) random: Random,
 }
 
 impl Trial {
@@ -47,7 +49,7 @@ impl Trial {
             if positive { values.iter().map(|value| value.abs() + 0.25).collect() } else { values }
         });
         let parameters = parameters.collect();
-        Self { op: Arc::new(op), inputs, specs, parameters, mode: Mode::Train { seed, step: 3 }, random }
+        Self { op: Arc::new(op), inputs, specs, parameters, mode: Mode::Train { seed, step: 3 }, slope: 1.0, random }
     }
 
     /// The batches that enter and the parameters, for what a test must know about them.
@@ -56,7 +58,7 @@ impl Trial {
     }
 
     /// Forward against the reference in both modes, backward against central differences of the reference, and the
-    /// document against itself. Contiguous tensors and strided ones.
+    /// document against itself. Contiguous tensors and strided ones, and the kernel if there is one.
     pub(super) fn check(mut self) {
         self.check_declarations();
         let training = self.mode;
@@ -67,6 +69,7 @@ impl Trial {
             self.check_forward(layout);
             self.check_backward(layout);
         }
+        self.check_kernel();
     }
 
     fn check_declarations(&self) {
@@ -129,12 +132,17 @@ impl Trial {
     }
 
     /// Holds a gradient of sum(output * direction) against central differences in the numbers that `of` names.
-    fn check_differences(&mut self, gradient: &[f64], direction: &[f64], of: impl Fn(&mut Self) -> &mut Vec<f64>) {
+    pub(super) fn check_differences(
+        &mut self,
+        gradient: &[f64],
+        direction: &[f64],
+        of: impl Fn(&mut Self) -> &mut Vec<f64>,
+    ) {
         let count = of(self).len();
         let mut chosen: Vec<usize> = (0..count).collect();
         self.random.shuffle(&mut chosen);
         chosen.truncate(DIFFERENCES);
-        let loss = |trial: &Self| trial.reference().values.iter().zip(direction).map(|(y, d)| y * d).sum::<f64>();
+        let loss = |trial: &Self| trial.bent_reference().iter().zip(direction).map(|(y, d)| y * d).sum::<f64>();
         let mut differences = Vec::with_capacity(chosen.len());
         for &index in &chosen {
             let at = of(self)[index];
@@ -149,7 +157,7 @@ impl Trial {
         assert_close(&found, &differences, 1e-4);
     }
 
-    fn forward(&self, layout: Layout) -> Forward {
+    pub(super) fn forward(&self, layout: Layout) -> Forward {
         let (inputs, parameters) = (self.input_tensors(layout), self.parameter_tensors());
         let input = ForwardInput {
             inputs: &inputs.iter().collect::<Vec<_>>(),
@@ -160,7 +168,12 @@ impl Trial {
         self.op.forward(input).unwrap()
     }
 
-    fn reference(&self) -> ReferenceBatch {
+    /// The reference's numbers, those below 0 times the slope.
+    pub(super) fn bent_reference(&self) -> Vec<f64> {
+        self.reference().values.into_iter().map(|y| if y < 0.0 { y * self.slope } else { y }).collect()
+    }
+
+    pub(super) fn reference(&self) -> ReferenceBatch {
         self.op.reference(ReferenceInput {
             inputs: &self.inputs.iter().collect::<Vec<_>>(),
             parameters: &self.parameters.iter().map(Vec::as_slice).collect::<Vec<_>>(),
@@ -169,7 +182,7 @@ impl Trial {
         })
     }
 
-    fn shapes(&self) -> Vec<Shape> {
+    pub(super) fn shapes(&self) -> Vec<Shape> {
         self.inputs.iter().map(|batch| batch.shape.clone()).collect()
     }
 
@@ -223,7 +236,7 @@ pub(super) fn batches() -> impl Strategy<Value = (Shape, usize)> {
 }
 
 /// `count` distinct numbers within 2 of 0, exact in f32, in random order.
-fn distinct(count: usize, random: &mut Random) -> Vec<f64> {
+pub(super) fn distinct(count: usize, random: &mut Random) -> Vec<f64> {
     let middle = (count as f64 - 1.0) / 2.0 + 0.25;
     let mut values: Vec<f64> =
         (0..count).map(|index| f64::from(((index as f64 - middle) * 4.0 / (count as f64 + 1.0)) as f32)).collect();
@@ -231,7 +244,7 @@ fn distinct(count: usize, random: &mut Random) -> Vec<f64> {
     values
 }
 
-fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
+pub(super) fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {

@@ -5,6 +5,7 @@
 
 use candle_core::{Device, Tensor};
 
+use crate::compute::kernels::Sliding;
 use crate::network::op::{Cost, ReferenceBatch};
 use crate::network::shape::Shape;
 
@@ -56,6 +57,11 @@ impl Window {
             return Err(format!("its windows see more than {MAX_TAPPED} positions together"));
         }
         Ok((height, width))
+    }
+
+    /// The same for kernels.
+    pub(super) fn sliding(&self) -> Sliding {
+        Sliding { kernel: self.kernel, stride: self.stride, padding: self.padding, dilation: self.dilation }
     }
 
     /// How many taps a window has.

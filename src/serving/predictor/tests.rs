@@ -136,7 +136,7 @@ fn later() -> Instant {
 fn expected(version: VersionId, row: &Row) -> Prediction {
     let (model, bytes) = model(version.0);
     let parameters = weights::from_bytes(&bytes, &model.network, &Device::Cpu).unwrap();
-    LoadedModel::new(version, model, parameters).answer([row].into_iter()).unwrap().remove(0)
+    LoadedModel::new(version, model, &parameters).unwrap().answer([row].into_iter()).unwrap().remove(0)
 }
 
 impl Fixture {

@@ -86,6 +86,30 @@ async fn changed_settings_hold_from_a_place_in_the_journal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_begins_when_it_is_set() {
+    let fixture = Fixture::new().await;
+    let supervisor = fixture.supervisor().await;
+    let record = create(&supervisor, "points", json!({})).await;
+    fixture.append(record.id, points(0, 100)).await;
+    let steps = supervisor.rested(record.id, 100).await.steps;
+    assert!(steps > 0);
+    let begun = async || fixture.checkpoint(record.id).await.progress["rates"]["scheduled_at"].as_u64().unwrap();
+    assert_eq!(begun().await, 0);
+    let changes = [json!({"schedule": {"kind": "warmup", "steps": 50}}), json!({"batch": 16})];
+    for (rows, changes) in [150, 200].into_iter().zip(changes) {
+        let current = fixture.store.learner_by_id(record.id).await.unwrap().unwrap();
+        let patch = json!({ "training": changes });
+        let patch: LearnerPatch = serde_json::from_value(patch).unwrap();
+        let document = current.document.apply_patch(&patch).unwrap();
+        fixture.store.update_learner(record.id, current.revision, &document).await.unwrap().unwrap();
+        fixture.append(record.id, points(rows - 50, 50)).await;
+        supervisor.rested(record.id, rows).await;
+        assert_eq!(begun().await, steps, "other settings leave it where it began");
+    }
+    supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_non_finite_reaches_a_checkpoint() {
     let fixture = Fixture::new().await;
     let supervisor = fixture.supervisor().await;

@@ -11,7 +11,7 @@ use crate::network::{Network, ParameterId, Shape};
 use crate::training::step::{Batch, StepOutcome, StepRule, StepTargets, first_state, step};
 
 const OPTIMIZERS: [Optimizer; 3] = [Optimizer::ADAM, Optimizer::SGD, Optimizer::RMSPROP];
-const RATE: Rate = Rate { base: 0.05, warmup: Warmup { factor: 0.1, steps: 50 }, restarted: None, decay: 0.0 };
+const RATE: Rate = Rate { warmup: Warmup { factor: 0.1, steps: 50 }, ..Rate::constant(0.05) };
 
 fn batch(network: &Network, classes: &[u32], step: u64) -> Batch {
     let mut random = Random::keyed(3, Purpose::Probe, step, "batch");
@@ -34,7 +34,7 @@ fn steps(network: &Network, state: &State, classes: &[u32], rule: &StepRule) -> 
 fn learned(spec: &NetworkSpec, input: &Shape, optimizer: Optimizer) -> (Network, State) {
     let network = spec.build(input, 3).unwrap();
     let state = first_state(&network, initialize(&network, 5, &Device::Cpu).unwrap(), &optimizer).unwrap();
-    let rule = StepRule { optimizer, rate: Rate::constant(0.05), seed: 1 };
+    let rule = StepRule::plain(optimizer, Rate::constant(0.05), 1);
     let state = steps(&network, &state, &[0, 1, 2, 0], &rule);
     (network, state)
 }
@@ -64,7 +64,7 @@ fn after_new_classes_everything_old_steps_as_it_would_have() {
         // So unlikely that its probability is no part of an f32 sum: the old logits' gradients stay, bit for bit.
         let request = GrowthRequest::Classes { add: 1, epsilon: 1e-30, log_sum_exp: 0.0 };
         let (student, grown) = grow(&network, &state, &request, optimizer);
-        let rule = StepRule { optimizer, rate: Rate { decay: 0.1, ..RATE }, seed: 1 };
+        let rule = StepRule::plain(optimizer, Rate { decay: 0.1, ..RATE }, 1);
         let without = steps(&network, &state, &[0, 2, 1, 1], &rule);
         let with = steps(&student, &grown, &[0, 2, 1, 1], &rule);
         for id in without.parameters.keys() {
@@ -82,7 +82,7 @@ fn a_new_class_alone_is_warmed_up() {
         let (student, grown) = grow(&network, &state, &request, optimizer);
         let moved = |rate: Rate| {
             let mut after = grown.clone();
-            let rule = StepRule { optimizer, rate, seed: 1 };
+            let rule = StepRule::plain(optimizer, rate, 1);
             step(&student, &mut after, &batch(&student, &[0, 3, 3, 1], 8), &rule).unwrap();
             let weights = numbers(&after, "output/weight").into_iter().zip(numbers(&grown, "output/weight"));
             weights.map(|(after, before)| after - before).collect::<Vec<f32>>()
@@ -102,7 +102,7 @@ fn weights_decay_and_biases_scales_and_statistics_do_not() {
     for optimizer in OPTIMIZERS {
         let (network, state) = cnn(optimizer);
         let after = |decay| {
-            let rule = StepRule { optimizer, rate: Rate { decay, ..RATE }, seed: 1 };
+            let rule = StepRule::plain(optimizer, Rate { decay, ..RATE }, 1);
             let mut after = state.clone();
             step(&network, &mut after, &batch(&network, &[0, 1, 2, 2], 9), &rule).unwrap();
             after

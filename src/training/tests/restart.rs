@@ -22,7 +22,12 @@ fn settings() -> serde_json::Value {
     json!({
         "policy": {"kind": "data_volume", "refractory_rows": 100},
         "network": {"kind": "mlp", "hidden": [2]},
-        "training": {"weight_decay": 0.01},
+        "training": {
+            "weight_decay": 0.01,
+            "clip_norm": 2.0,
+            "average_decay": 0.95,
+            "schedule": {"kind": "wsd", "warmup": 20, "stable": 60, "decay": 200, "floor": 0.3},
+        },
     })
 }
 

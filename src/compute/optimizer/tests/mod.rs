@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::compute::random::{Purpose, Random};
 
+mod fused;
 mod rates;
 
 const RATE: f64 = 0.01;
@@ -169,6 +170,9 @@ fn constants_out_of_range_are_named() {
     assert_eq!(Optimizer::ADAM.check().and(Optimizer::SGD.check()).and(Optimizer::RMSPROP.check()), Ok(()));
     assert!(Optimizer::Sgd { momentum: 1.0 }.check().unwrap_err().contains("momentum"));
     assert!(Optimizer::RmsProp { decay: 0.9, epsilon: 0.0 }.check().unwrap_err().contains("epsilon"));
+    for epsilon in [1e-39, -1e-8, f64::INFINITY, f64::NAN] {
+        assert!(Optimizer::RmsProp { decay: 0.9, epsilon }.check().unwrap_err().contains("epsilon"), "{epsilon}");
+    }
     let adam = Optimizer::Adam { beta1: 0.9, beta2: f64::NAN, epsilon: 1e-8 };
     assert!(adam.check().unwrap_err().contains("beta2"));
 }
@@ -181,6 +185,7 @@ fn state() -> OptimizerState {
         let mut moments = optimizer.moments(&parameter, Some(0), Some(1), 4).unwrap();
         optimizer.update(&parameter, &tensor(&draws(6, 2), &[2, 3]), &mut moments, 12, &Rate::constant(RATE)).unwrap();
         moments.in_births.as_mut().unwrap().steps[2] = 11;
+        moments.average = (name != "c/w").then(|| tensor(&draws(6, 5), &[2, 3]));
         state.moments.insert(name.to_owned(), moments);
     }
     state
@@ -198,12 +203,14 @@ fn a_state_reads_back_bit_for_bit_and_steps_on_the_same() {
         let read = &back.moments[name];
         assert_eq!(read.first.as_ref().map(values), moments.first.as_ref().map(values));
         assert_eq!(read.second.as_ref().map(values), moments.second.as_ref().map(values));
+        assert_eq!(read.average.as_ref().map(values), moments.average.as_ref().map(values));
         assert_eq!((&read.out_births, &read.in_births), (&moments.out_births, &moments.in_births));
     }
     let (parameter, gradient) = (tensor(&draws(6, 3), &[2, 3]), tensor(&draws(6, 4), &[2, 3]));
     let mut kept = state.moments["a/weight"].clone();
     let read = back.moments.get_mut("a/weight").unwrap();
-    let rate = Rate { base: RATE, warmup: Warmup { factor: 0.1, steps: 9 }, restarted: Some(3), decay: 0.1 };
+    let rate =
+        Rate { warmup: Warmup { factor: 0.1, steps: 9 }, restarted: Some(3), decay: 0.1, ..Rate::constant(RATE) };
     let one = Optimizer::ADAM.update(&parameter, &gradient, &mut kept, 13, &rate).unwrap();
     let other = Optimizer::ADAM.update(&parameter, &gradient, read, 13, &rate).unwrap();
     assert_eq!(values(&one), values(&other));
@@ -225,6 +232,8 @@ fn a_state_that_does_not_fit_together_is_refused() {
     assert!(births.contains("do not fit"), "{births}");
     let shapes = refused(|state| state.moments.get_mut("a/weight").unwrap().first = Some(tensor(&[0.0; 3], &[3])));
     assert!(shapes.contains("differ in shape"), "{shapes}");
+    let average = refused(|state| state.moments.get_mut("a/weight").unwrap().average = Some(tensor(&[0.0; 6], &[6])));
+    assert!(average.contains("average differs in shape"), "{average}");
     let negative = refused(|state| state.moments.get_mut("c/w").unwrap().second = Some(tensor(&[-1.0; 6], &[2, 3])));
     assert!(negative.contains("second/c/w"), "{negative}");
     let foreign = BTreeMap::from([("weight".to_owned(), crate::compute::tensor_file::Entry::Counts(vec![1]))]);

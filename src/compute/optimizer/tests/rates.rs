@@ -82,7 +82,7 @@ proptest! {
         restarted in prop::option::of(0u64..12),
         (factor, steps, decay) in (0.01f64..1.0, 0u64..20, 0.0f64..0.5),
     ) {
-        let rate = Rate { base: 0.1, warmup: Warmup { factor, steps }, restarted, decay };
+        let rate = Rate { warmup: Warmup { factor, steps }, restarted, decay, ..Rate::constant(0.1) };
         let mut life = Life::new(OPTIMIZERS[which], &rows, &columns, 12);
         let mut scalars = life.scalars();
         for _ in 0..8 {
@@ -109,7 +109,7 @@ proptest! {
         decay in 0.01f64..1.0,
     ) {
         let restarted = births.1.then_some(9);
-        let rate = Rate { base: 0.1, warmup: WARMUP, restarted, decay };
+        let rate = Rate { warmup: WARMUP, restarted, decay, ..Rate::constant(0.1) };
         let last = 1.0 - shares.iter().sum::<f64>();
         let parts: Vec<f32> = shares.iter().chain([&last]).map(|share| (share * weight) as f32).collect();
         let optimizer = OPTIMIZERS[which];
@@ -132,7 +132,7 @@ proptest! {
 
 #[test]
 fn a_zero_column_stays_zero_under_decay_alone() {
-    let rate = Rate { base: 0.1, warmup: WARMUP, restarted: None, decay: 1.0 };
+    let rate = Rate { warmup: WARMUP, decay: 1.0, ..Rate::constant(0.1) };
     for optimizer in OPTIMIZERS {
         let parameter = tensor(&[1.0, 0.0, -2.0, 0.0], &[2, 2]);
         let moments = optimizer.moments(&parameter, Some(0), Some(1), 5).unwrap();
@@ -164,7 +164,7 @@ fn decay_takes_its_share_of_the_element_and_enters_no_moment() {
 
 #[test]
 fn old_elements_beside_newborn_ones_step_as_they_would_alone() {
-    let rate = Rate { base: 0.1, warmup: WARMUP, restarted: Some(60), decay: 0.1 };
+    let rate = Rate { warmup: WARMUP, restarted: Some(60), decay: 0.1, ..Rate::constant(0.1) };
     for optimizer in OPTIMIZERS {
         let mut alone = Life::new(optimizer, &[0, 7], &[0, 3], 100);
         let mut beside = Life::new(optimizer, &[0, 7, 100], &[0, 3, 100, 100], 100);
@@ -196,7 +196,7 @@ fn first_steps(optimizer: Optimizer, restarted: Option<u64>, warmup: Warmup) -> 
     let parameter = tensor(&[0.0; 2], &[2]);
     let mut moments = optimizer.moments(&parameter, Some(0), None, 0).unwrap();
     moments.out_births.as_mut().unwrap().steps[1] = 100;
-    let rate = Rate { base: 0.1, warmup, restarted, decay: 0.0 };
+    let rate = Rate { warmup, restarted, ..Rate::constant(0.1) };
     let after = values(&optimizer.update(&parameter, &tensor(&[0.5; 2], &[2]), &mut moments, 101, &rate).unwrap());
     (after[0], after[1])
 }

@@ -1,0 +1,51 @@
+//! The CPU's kernels: what a layer computes, by plain loops over slices, for any of the processor's vector widths.
+//!
+//! Values lie channels last: a row is `[height, width, channels]`, or `[features]` if it is flat, and rows follow each
+//! other without gaps. Parameters lie as their tensors do (out channels first). Kernels allocate nothing that lives longer
+//! than a call, know no networks, and give the same bits whatever the number of threads: sums are taken in partials whose
+//! number depends on sizes alone. Each is held against the f64
+//! reference of the layer that it computes.
+
+mod activation;
+mod add;
+mod batch_norm;
+mod channels;
+mod convolution;
+mod copy;
+mod crew;
+mod exp;
+mod flatten;
+mod fused;
+mod kernel;
+mod linear;
+pub mod loss;
+mod mean;
+mod panel;
+mod plane;
+mod pool;
+mod put;
+mod rectifier;
+mod scratch;
+mod sites;
+mod smooth;
+mod strip;
+mod tile;
+mod window;
+
+pub use activation::{Everywhere, Function};
+pub use add::Add;
+pub use batch_norm::BatchNorm;
+pub use channels::{Concat, Split};
+pub use convolution::Convolution;
+pub use copy::Copy;
+pub use crew::{Crew, Shared};
+pub use flatten::Flatten;
+pub use kernel::{Arrival, BackwardPass, Draw, ForwardPass, Kernel, Needs, Place};
+pub use linear::Linear;
+pub use loss::{cross_entropy, squared_error};
+pub use mean::GlobalAvgPool;
+pub use plane::{channels_first, channels_last};
+pub use pool::{Pool, Pooled};
+pub use rectifier::Rectifier;
+pub use smooth::{Gelu, Sigmoid, Silu, Tanh};
+pub use strip::Sliding;

@@ -1,0 +1,127 @@
+//! What a trainer has learned: its network's training state, held as whoever used it last needs it.
+//!
+//! Steps on the CPU run on an [`Engine`], flat and updated in place; growth, settings and other devices work with tensors.
+//! There is one of the two at a time, and going from one to the other changes no number. Owned by the trainer.
+
+use std::borrow::Cow;
+
+use super::averages;
+use super::encoded::EncodedRows;
+use super::engine::Engine;
+use super::evaluation::OUTPUTS_OF_A_BATCH;
+use super::rescale::{Rescaling, rescale};
+use super::step::{Batch, StepError, StepOutcome, StepRule, step};
+use crate::compute::memory::Memory;
+use crate::growth::State;
+use crate::network::program::TrainingProgram;
+use crate::network::{Network, NetworkError, Parameters, execute};
+
+/// Rows that are evaluated together, at most.
+const ROWS_OF_AN_EVALUATION: usize = 64;
+
+/// A training state.
+#[derive(Debug)]
+pub(super) enum Learned {
+    /// As tensors.
+    Tensors(State),
+    /// As the CPU steps it.
+    Engine(Box<Engine>),
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self::Tensors(State::default())
+    }
+}
+
+impl Learned {
+    /// How many steps were done.
+    pub fn steps(&self) -> u64 {
+        match self {
+            Self::Tensors(state) => state.optimizer.step,
+            Self::Engine(engine) => engine.steps(),
+        }
+    }
+
+    /// What an engine holds; `None` for tensors.
+    pub fn memory(&self) -> Option<Memory> {
+        match self {
+            Self::Tensors(_) => None,
+            Self::Engine(engine) => Some(engine.memory()),
+        }
+    }
+
+    /// The state, to look at as a whole; copied if need be.
+    pub fn state(&self) -> Result<Cow<'_, State>, NetworkError> {
+        match self {
+            Self::Tensors(state) => Ok(Cow::Borrowed(state)),
+            Self::Engine(engine) => engine.state().map(Cow::Owned),
+        }
+    }
+
+    /// The state as tensors, to be worked on: held so until the next step.
+    pub fn tensors(&mut self) -> Result<&mut State, NetworkError> {
+        if let Self::Engine(engine) = self {
+            *self = Self::Tensors(engine.state()?);
+        }
+        match self {
+            Self::Tensors(state) => Ok(state),
+            Self::Engine(_) => unreachable!("it has just become tensors"),
+        }
+    }
+
+    /// The weights that a version of it has.
+    pub fn published(&self) -> Result<Cow<'_, Parameters>, NetworkError> {
+        match self {
+            Self::Tensors(state) => Ok(averages::published(state)),
+            Self::Engine(engine) => engine.published().map(Cow::Owned),
+        }
+    }
+
+    /// Does the next step of this network: see [`step`].
+    pub fn step(&mut self, network: &Network, batch: &Batch, rule: &StepRule) -> Result<StepOutcome, StepError> {
+        match self.prepare(network, batch.inputs.dim(0)?)? {
+            Self::Engine(engine) => engine.step(batch, rule),
+            Self::Tensors(state) => step(network, state, batch, rule),
+        }
+    }
+
+    /// What steps and evaluates this network: an engine with room for so many rows, or tensors on another device. On the
+    /// CPU always the engine, so that a number does not depend on what was done before.
+    fn prepare(&mut self, network: &Network, rows: usize) -> Result<&mut Self, StepError> {
+        match self {
+            Self::Engine(engine) => engine.make_room(network, rows),
+            Self::Tensors(state) if state.parameters.values().all(|one| one.device().is_cpu()) => {
+                let program = TrainingProgram::compile(network, rows);
+                *self = Self::Engine(Box::new(Engine::load(program, state)?));
+            }
+            Self::Tensors(_) => {}
+        }
+        Ok(self)
+    }
+
+    /// The outputs of encoded rows in evaluation mode, with the newest weights.
+    pub fn evaluate(&mut self, network: &Network, rows: &EncodedRows) -> Result<Vec<f32>, StepError> {
+        match self.prepare(network, rows.len().min(ROWS_OF_AN_EVALUATION).max(1))? {
+            Self::Engine(engine) => Ok(engine.evaluate(&rows.values, rows.shape.elements())),
+            Self::Tensors(state) => {
+                let mut outputs = Vec::new();
+                let device = state.parameters.values().next().map_or(&candle_core::Device::Cpu, |one| one.device());
+                for start in (0..rows.len()).step_by(OUTPUTS_OF_A_BATCH) {
+                    let batch = rows.tensor(start, rows.len().min(start + OUTPUTS_OF_A_BATCH), device)?;
+                    let output = execute::evaluate(network, &state.parameters, &batch)?;
+                    outputs.extend(output.flatten_all()?.to_vec1::<f32>()?);
+                }
+                Ok(outputs)
+            }
+        }
+    }
+
+    /// Moves the last layer and all moments against a change of the targets' statistics: see [`rescale`].
+    pub fn rescale(&mut self, network: &Network, rescaling: &Rescaling) -> Result<(), NetworkError> {
+        match self {
+            Self::Tensors(state) => rescale(network, state, rescaling),
+            Self::Engine(engine) => engine.rescale(network, rescaling),
+        }
+    }
+}

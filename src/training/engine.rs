@@ -13,6 +13,7 @@ use super::rescale::{Rescaling, last_layer, no_last_layer};
 use super::step::{Batch, StepError, StepOutcome, StepRule};
 use crate::compute::finite::lend;
 use crate::compute::kernels::{Crew, Shared};
+use crate::compute::memory::Memory;
 use crate::compute::optimizer::{
     AxisBirths, Decays, Moments, OptimizerState, Run, Span, Terms, clip_factor, norm_and_check,
 };
@@ -122,11 +123,19 @@ impl Engine {
         }
     }
 
-    /// Numbers of weights, gradients, optimizer state, activations of a batch, and what the program works with.
-    pub fn sizes(&self) -> [usize; 5] {
-        let optimizer = self.first.len() + self.second.len() + self.average.len();
-        let program = [self.program.activations(), self.program.working()];
-        [self.weights.len(), self.gradients.len(), optimizer, program[0], program[1]]
+    /// What it holds.
+    pub fn memory(&self) -> Memory {
+        let numbers = |count: usize| (count * size_of::<f32>()) as u64;
+        let births = self.births.values().flat_map(|births| births.out_births.iter().chain(&births.in_births));
+        let births = births.map(|births| births.steps.len()).sum::<usize>();
+        Memory {
+            weights: numbers(self.weights.len()),
+            gradients: numbers(self.gradients.len()),
+            optimizer: numbers(self.first.len() + self.second.len() + self.average.len())
+                + (births * size_of::<u64>() + self.pieces.len() * size_of::<Piece>()) as u64,
+            activations: numbers(self.program.activations()),
+            scratch: numbers(self.program.working().saturating_sub(self.program.activations())),
+        }
     }
 
     /// The weights as tensors, copied.

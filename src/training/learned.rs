@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::evaluation::OUTPUTS_OF_A_BATCH;
 use super::rescale::{Rescaling, rescale};
 use super::step::{Batch, StepError, StepOutcome, StepRule, step};
+use crate::compute::memory::Memory;
 use crate::growth::State;
 use crate::network::program::TrainingProgram;
 use crate::network::{Network, NetworkError, Parameters, execute};
@@ -39,6 +40,14 @@ impl Learned {
         match self {
             Self::Tensors(state) => state.optimizer.step,
             Self::Engine(engine) => engine.steps(),
+        }
+    }
+
+    /// What an engine holds; `None` for tensors.
+    pub fn memory(&self) -> Option<Memory> {
+        match self {
+            Self::Tensors(_) => None,
+            Self::Engine(engine) => Some(engine.memory()),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! This is the arithmetic of the path over candle tensors: its gradients are all held until the update, and the update makes
 //! every parameter and moment anew before it lets go of the old ones. Not counted is what ops save for their own backward
-//! pass. Shown by trainers, and for learners that no trainer of this process has in memory.
+//! pass. An engine says by itself what it holds ([`super::engine`]); this is shown where there is none: on other devices, for
+//! learners that no trainer of this process has in memory, and up to the first step after a growth.
 
 use super::settings::TrainingSettings;
 use crate::compute::memory::Memory;
@@ -34,6 +35,7 @@ pub fn of_step(network: &Network, settings: &TrainingSettings) -> Memory {
             births += BIRTH * if axes > 0 { axes } else { spec.dims.first().map_or(0, |&axis| axis as u64) };
         }
     }
+    let kept = if settings.average_decay > 0.0 { moments + 1 } else { moments };
     let rows = settings.batch as u64;
     let output = |node: &crate::network::Node| network.shape(&node.id).map_or(0, |shape| shape.elements() as u64);
     let outputs = || network.nodes().iter().map(output);
@@ -41,10 +43,10 @@ pub fn of_step(network: &Network, settings: &TrainingSettings) -> Memory {
     Memory {
         weights,
         gradients: trained,
-        optimizer: moments * trained + births,
+        optimizer: kept * trained + births,
         activations: F32 * rows * (network.input().elements() as u64 + outputs().sum::<u64>()),
         // The new parameters and moments, and the gradients of a node's output and of its input.
-        scratch: (1 + moments) * trained + 2 * F32 * rows * largest,
+        scratch: (1 + kept) * trained + 2 * F32 * rows * largest,
     }
 }
 
@@ -56,6 +58,8 @@ mod tests {
     use crate::network::Shape;
     use crate::network::builders::NetworkSpec;
     use crate::network::initialize::initialize;
+    use crate::network::program::TrainingProgram;
+    use crate::training::engine::Engine;
     use crate::training::step::first_state;
 
     #[test]
@@ -79,6 +83,9 @@ mod tests {
                     numbers + BIRTH * births.sum::<usize>() as u64
                 });
                 assert_eq!(memory.optimizer, held.sum::<u64>());
+                let engine = Engine::load(TrainingProgram::compile(network, settings.batch), &state).unwrap().memory();
+                assert!(engine.weights >= memory.weights && engine.optimizer >= memory.optimizer, "{engine:?}");
+                assert!(engine.peak() < memory.peak(), "in place it takes less: {engine:?} and {memory:?}");
                 assert_eq!(memory.gradients, F32 * network.parameter_count());
             }
         }

@@ -111,6 +111,16 @@ impl Indexed {
         Self { key: Random::keyed(seed, purpose, step, node).bits() as u32 }
     }
 
+    /// What the numbers of [`Indexed::of_key`] are drawn by.
+    pub fn key(&self) -> u32 {
+        self.key
+    }
+
+    /// The numbers drawn by this key again.
+    pub fn of_key(key: u32) -> Self {
+        Self { key }
+    }
+
     /// Number `index`: uniform in [0, 1), 24 bits. The finaliser of MurmurHash3 (Appleby 2011) over the key and a Weyl
     /// sequence: good enough for shares and cheap enough for every weight of a network.
     #[inline(always)]

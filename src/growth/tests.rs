@@ -9,7 +9,6 @@ mod edges;
 mod fixtures;
 mod forms;
 mod gradients;
-mod graphs;
 mod groups;
 mod own_op;
 mod plans;

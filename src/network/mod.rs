@@ -26,4 +26,6 @@ pub use parameter::{AxisRole, ChannelAxes, ParameterId, ParameterKind, Parameter
 pub use shape::Shape;
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ const ROWS_OF_AN_EVALUATION: usize = 64;
 
 /// A training state.
 #[derive(Debug)]
-pub(super) enum Learned {
+pub enum Learned {
     /// As tensors.
     Tensors(State),
     /// As the CPU steps it.
@@ -102,7 +102,7 @@ impl Learned {
 
     /// The outputs of encoded rows in evaluation mode, with the newest weights.
     pub fn evaluate(&mut self, network: &Network, rows: &EncodedRows) -> Result<Vec<f32>, StepError> {
-        match self.prepare(network, rows.len().min(ROWS_OF_AN_EVALUATION).max(1))? {
+        match self.prepare(network, rows.len().clamp(1, ROWS_OF_AN_EVALUATION))? {
             Self::Engine(engine) => Ok(engine.evaluate(&rows.values, rows.shape.elements())),
             Self::Tensors(state) => {
                 let mut outputs = Vec::new();

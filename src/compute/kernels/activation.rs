@@ -13,7 +13,7 @@ pub trait Function: Debug + Copy + Send + Sync + 'static {
     /// Whether [`Function::slope`] wants to see the function's value; else it sees its argument.
     const SEES_VALUE: bool;
 
-    /// Operations that a number takes, roughly.
+    /// Operations that a number takes, roughly: what [`Crew::each`](super::Crew::each) counts.
     const OPERATIONS: usize;
 
     /// The function.
@@ -79,7 +79,19 @@ impl<F: Function> Loop for Slopes<'_, F> {
 
     #[inline(always)]
     fn run(self) {
-        let through = self.gradient.iter().zip(self.seen);
-        self.put.all(self.to, through.map(|(&gradient, &seen)| gradient * self.function.slope(seen)));
+        // A closure of this size would stay a call of its own, and the loop narrow.
+        let numbers = self.to.iter_mut().zip(self.gradient).zip(self.seen);
+        match self.put {
+            Put::Over => {
+                for ((to, gradient), &seen) in numbers {
+                    *to = gradient * self.function.slope(seen);
+                }
+            }
+            Put::Onto => {
+                for ((to, gradient), &seen) in numbers {
+                    *to += gradient * self.function.slope(seen);
+                }
+            }
+        }
     }
 }

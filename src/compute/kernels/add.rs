@@ -19,6 +19,10 @@ impl Kernel for Add {
         Needs { inputs: false, output: self.slope.is_some() }
     }
 
+    fn passes_on(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn rectified(&self, slope: f32) -> Option<Arc<dyn Kernel>> {
         self.slope.is_none().then(|| Arc::new(Self { slope: Some(slope) }) as _)
     }
@@ -26,7 +30,7 @@ impl Kernel for Add {
     fn forward(&self, pass: ForwardPass<'_>) {
         let (count, inputs) = (pass.output.len(), pass.inputs);
         let output = Shared::new(pass.output);
-        pass.crew.pieces(count, PIECE, inputs.len() * count, |range| {
+        pass.crew.pieces(count, PIECE, 5 * inputs.len() * count, |range| {
             // SAFETY: pieces do not overlap.
             let to = unsafe { output.part(range.clone()) };
             let slope = |last: usize| if last + 1 == inputs.len() { self.slope.unwrap_or(1.0) } else { 1.0 };
@@ -39,7 +43,7 @@ impl Kernel for Add {
 
     fn backward(&self, pass: BackwardPass<'_>) {
         let (count, output) = (pass.gradient.len(), pass.output);
-        let operations = (pass.input_gradients.len() + 1) * count;
+        let operations = 5 * (pass.input_gradients.len() + 1) * count;
         let gradient = Shared::new(pass.gradient);
         let places: Vec<(Shared<'_>, Put)> = pass.input_gradients.iter_mut().filter_map(|to| to.place()).collect();
         pass.crew.pieces(count, PIECE, operations, |range| {

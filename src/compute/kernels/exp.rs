@@ -23,8 +23,8 @@ fn parts(x: f32) -> (i32, f32) {
     // A sum with this number has no digits behind the point, and its lowest bits are the whole number.
     const ROUNDER: f32 = 12_582_912.0;
     // The logarithm of 2 in two parts, the first with so few digits that its small multiples are exact.
-    const HIGH: f32 = 0.693_359_375;
-    const LOW: f32 = (std::f64::consts::LN_2 - 0.693_359_375) as f32;
+    const HIGH: f32 = 355.0 / 512.0;
+    const LOW: f32 = (std::f64::consts::LN_2 - 355.0 / 512.0) as f32;
     let x = if x > 89.0 { 89.0 } else { x };
     let x = if x < -105.0 { -105.0 } else { x };
     let rounded = x * std::f32::consts::LOG2_E + ROUNDER;

@@ -24,7 +24,7 @@ impl Loop for RectifyGradient<'_> {
     }
 }
 
-/// Adds the rows of `values`, `width` numbers each, to `sums`, in order.
+/// Adds the rows of `values`, `width` numbers each and the last perhaps fewer, to `sums`, in order.
 pub(super) fn column_sums(values: &[f32], width: usize, sums: &mut [f32]) {
     widest(ColumnSums { values, width, sums });
 }
@@ -40,8 +40,13 @@ impl Loop for ColumnSums<'_> {
 
     #[inline(always)]
     fn run(self) {
-        for row in self.values.chunks_exact(self.width) {
+        for row in self.values.chunks(self.width) {
             self.sums.iter_mut().zip(row).for_each(|(sum, number)| *sum += number);
         }
     }
+}
+
+/// Adds numbers to as many sums.
+pub(super) fn add(numbers: &[f32], sums: &mut [f32]) {
+    column_sums(numbers, numbers.len().max(1), sums);
 }

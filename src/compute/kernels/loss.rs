@@ -15,7 +15,7 @@ pub fn cross_entropy(logits: &mut [f32], classes: &[u32], losses: &mut [f32], cr
     let share = 1.0 / rows as f64;
     let (count, together) = (logits.len(), rows_of_task(width));
     let (logits, losses) = (Shared::new(logits), Shared::new(losses));
-    crew.pieces(rows, together, 30 * count, |range| {
+    crew.pieces(rows, together, 70 * count, |range| {
         // SAFETY: rows do not overlap.
         let (logits, losses) =
             unsafe { (logits.part(range.start * width..range.end * width), losses.part(range.clone())) };

@@ -1,10 +1,11 @@
 //! The mean of every channel over a row's positions.
 
 use super::crew::Shared;
+use super::fused::column_sums;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::scratch;
-use super::sites::{Sites, Sums, fold};
+use super::sites::{Sites, fold};
 use crate::compute::vectors::{Loop, widest};
 
 /// Images of a place to their channels' means.
@@ -24,11 +25,12 @@ impl Kernel for GlobalAvgPool {
         let period = Sites::of(batch, channels).period();
         let output = Shared::new(pass.output);
         let share = 1.0 / self.place.positions() as f32;
-        pass.crew.each(pass.rows, batch.len(), |row| {
+        pass.crew.each(pass.rows, 5 * batch.len(), |row| {
             // SAFETY: rows do not overlap.
             let to = unsafe { output.part(row * channels..(row + 1) * channels) };
             scratch::with(period, |sums| {
-                widest(Sums { numbers: &batch[row * numbers..(row + 1) * numbers], sums: &mut *sums });
+                sums.fill(0.0);
+                column_sums(&batch[row * numbers..(row + 1) * numbers], period, sums);
                 fold(sums, to);
             });
             to.iter_mut().for_each(|mean| *mean *= share);
@@ -39,7 +41,7 @@ impl Kernel for GlobalAvgPool {
         let (gradient, channels, numbers) = (&*pass.gradient, self.place.channels, self.place.numbers());
         let Some((to, put)) = pass.input_gradients[0].place() else { return };
         let share = 1.0 / self.place.positions() as f32;
-        pass.crew.each(pass.rows, pass.rows * numbers, |row| {
+        pass.crew.each(pass.rows, 6 * pass.rows * numbers, |row| {
             // SAFETY: rows do not overlap.
             let to = unsafe { to.part(row * numbers..(row + 1) * numbers) };
             widest(Shares { gradient: &gradient[row * channels..(row + 1) * channels], share, put, to });

@@ -25,7 +25,7 @@ fn turned(from: &[f32], (tall, wide): (usize, usize), to: &mut [f32], crew: &Cre
     if tall == 1 || wide == 1 {
         return to.copy_from_slice(from);
     }
-    let (numbers, operations) = (tall * wide, 2 * from.len());
+    let (numbers, operations) = (tall * wide, 50 * from.len());
     let to = Shared::new(to);
     crew.each(from.len() / numbers, operations, |row| {
         let range = row * numbers..(row + 1) * numbers;

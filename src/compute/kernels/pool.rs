@@ -4,7 +4,7 @@ use super::crew::Shared;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::strip::Sliding;
-use super::window::{Windows, load, store};
+use super::window::{Windows, load, store, vectors_for};
 use crate::compute::vectors::{Simd, SimdLoop};
 
 /// What becomes of a window's numbers.
@@ -43,9 +43,10 @@ impl Kernel for Pool {
     fn forward(&self, pass: ForwardPass<'_>) {
         let (windows, input) = (&self.windows, pass.inputs[0]);
         let (entering, leaving) = (windows.input.numbers(), windows.output.numbers());
+        let vectors = vectors_for(windows.output.channels, pass.crew);
         let keeps = pass.saved.len() / pass.rows;
         let (output, saved) = (Shared::new(pass.output), Shared::new(pass.saved));
-        pass.crew.each(pass.rows, pass.rows * windows.operations(), |row| {
+        pass.crew.each(pass.rows, 6 * pass.rows * windows.operations(), |row| {
             let from = &input[row * entering..(row + 1) * entering];
             // SAFETY: rows do not overlap.
             let to = unsafe { output.part(row * leaving..(row + 1) * leaving) };
@@ -53,9 +54,9 @@ impl Kernel for Pool {
                 Pooled::Largest => {
                     // SAFETY: rows do not overlap.
                     let taps = unsafe { saved.part(row * keeps..(row + 1) * keeps) };
-                    pass.crew.vectors.run(Largest { windows, from, to, taps });
+                    vectors.run(Largest { windows, from, to, taps });
                 }
-                Pooled::Mean => pass.crew.vectors.run(Mean { windows, from, to }),
+                Pooled::Mean => vectors.run(Mean { windows, from, to }),
             }
         });
     }
@@ -63,8 +64,9 @@ impl Kernel for Pool {
     fn backward(&self, pass: BackwardPass<'_>) {
         let (windows, gradient, saved) = (&self.windows, &*pass.gradient, pass.saved);
         let (entering, leaving) = (windows.input.numbers(), windows.output.numbers());
+        let vectors = vectors_for(windows.output.channels, pass.crew);
         let Some((to, put)) = pass.input_gradients[0].place() else { return };
-        pass.crew.each(pass.rows, 2 * pass.rows * windows.operations(), |row| {
+        pass.crew.each(pass.rows, 6 * pass.rows * windows.operations(), |row| {
             // SAFETY: rows do not overlap.
             let to = unsafe { to.part(row * entering..(row + 1) * entering) };
             if put == Put::Over {
@@ -73,8 +75,8 @@ impl Kernel for Pool {
             let range = row * leaving..(row + 1) * leaving;
             let gradient = &gradient[range.clone()];
             match self.pooled {
-                Pooled::Largest => pass.crew.vectors.run(ToLargest { windows, gradient, taps: &saved[range], to }),
-                Pooled::Mean => pass.crew.vectors.run(ToAll { windows, gradient, to }),
+                Pooled::Largest => vectors.run(ToLargest { windows, gradient, taps: &saved[range], to }),
+                Pooled::Mean => vectors.run(ToAll { windows, gradient, to }),
             }
         });
     }
@@ -96,6 +98,8 @@ impl SimdLoop for Largest<'_> {
         let (windows, channels) = (self.windows, self.windows.output.channels);
         assert!(self.from.len() == windows.input.numbers() && self.to.len() == windows.output.numbers());
         let keeps = self.taps.len() == self.to.len();
+        // SAFETY: inside `Vectors::run`.
+        let one = unsafe { S::splat(1.0) };
         let mut at = 0;
         for (row, tap_rows) in windows.rows.iter().enumerate() {
             for (column, tap_columns) in windows.columns.iter().enumerate() {
@@ -105,19 +109,22 @@ impl SimdLoop for Largest<'_> {
                     // SAFETY: taps that lie inside see positions of the row that enters, whose channels from `channel` on
                     // are at least `count`, as are those of the output; `taps` is as long as the output where it is kept.
                     unsafe {
-                        let from = self.from.as_ptr().add(channel);
                         let position = windows.position((row, column), first);
-                        let mut largest = load::<S>(from.add(position * channels), count);
+                        let mut line = self.from.as_ptr().add(position * channels + channel);
+                        let mut largest = load::<S>(line, count);
                         let mut chosen = S::splat(windows.number(first) as f32);
                         for tap_row in tap_rows.clone() {
-                            for tap_column in tap_columns.clone() {
-                                let tap = (tap_row, tap_column);
-                                let position = windows.position((row, column), tap);
-                                let number = load::<S>(from.add(position * channels), count);
+                            let mut from = line;
+                            let mut tap = S::splat(windows.number((tap_row, tap_columns.start)) as f32);
+                            for _ in tap_columns.clone() {
+                                let number = load::<S>(from, count);
                                 let more = S::subtract(number, largest);
                                 largest = S::where_positive(more, number, largest);
-                                chosen = S::where_positive(more, S::splat(windows.number(tap) as f32), chosen);
+                                chosen = S::where_positive(more, tap, chosen);
+                                tap = S::add(tap, one);
+                                from = from.wrapping_add(channels);
                             }
+                            line = line.wrapping_add(windows.input.width * channels);
                         }
                         store::<S>(self.to.as_mut_ptr().add(at + channel), largest, count);
                         if keeps {
@@ -148,6 +155,8 @@ impl SimdLoop for ToLargest<'_> {
         let leaving = windows.output.numbers();
         assert!(self.to.len() == windows.input.numbers());
         assert!(self.gradient.len() == leaving && self.taps.len() == leaving);
+        // SAFETY: inside `Vectors::run`.
+        let (zero, half, one) = unsafe { (S::splat(0.0), S::splat(0.5), S::splat(1.0)) };
         let mut at = 0;
         for (row, tap_rows) in windows.rows.iter().enumerate() {
             for (column, tap_columns) in windows.columns.iter().enumerate() {
@@ -157,17 +166,23 @@ impl SimdLoop for ToLargest<'_> {
                     unsafe {
                         let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
                         let chosen = load::<S>(self.taps.as_ptr().add(at + channel), count);
+                        let first = (tap_rows.start, tap_columns.start);
+                        let position = windows.position((row, column), first);
+                        let mut line = self.to.as_mut_ptr().add(position * channels + channel);
                         for tap_row in tap_rows.clone() {
-                            for tap_column in tap_columns.clone() {
-                                let tap = (tap_row, tap_column);
-                                let apart = S::subtract(chosen, S::splat(windows.number(tap) as f32));
+                            let mut to = line;
+                            // How far the chosen tap is from this one, in the order of taps.
+                            let tap = windows.number((tap_row, tap_columns.start)) as f32;
+                            let mut apart = S::subtract(chosen, S::splat(tap));
+                            for _ in tap_columns.clone() {
                                 // Above 0 where the two whole numbers are the same.
-                                let same = S::subtract(S::splat(0.5), S::multiply(apart, apart));
-                                let share = S::where_positive(same, gradient, S::splat(0.0));
-                                let position = windows.position((row, column), tap);
-                                let to = self.to.as_mut_ptr().add(position * channels + channel);
+                                let same = S::subtract(half, S::multiply(apart, apart));
+                                let share = S::where_positive(same, gradient, zero);
                                 store::<S>(to, S::add(load::<S>(to, count), share), count);
+                                apart = S::subtract(apart, one);
+                                to = to.wrapping_add(channels);
                             }
+                            line = line.wrapping_add(windows.input.width * channels);
                         }
                     }
                 }
@@ -200,15 +215,17 @@ impl SimdLoop for Mean<'_> {
                     // SAFETY: taps that lie inside see positions of the row that enters, whose channels from `channel` on
                     // are at least `count`, as are those of the output.
                     unsafe {
+                        let first = (tap_rows.start, tap_columns.start);
+                        let position = windows.position((row, column), first);
+                        let mut line = self.from.as_ptr().add(position * channels + channel);
                         let mut sum = S::splat(0.0);
-                        for tap_row in tap_rows.clone() {
-                            for tap_column in tap_columns.clone() {
-                                let position = windows.position((row, column), (tap_row, tap_column));
-                                sum = S::add(
-                                    sum,
-                                    load::<S>(self.from.as_ptr().add(position * channels + channel), count),
-                                );
+                        for _ in tap_rows.clone() {
+                            let mut from = line;
+                            for _ in tap_columns.clone() {
+                                sum = S::add(sum, load::<S>(from, count));
+                                from = from.wrapping_add(channels);
                             }
+                            line = line.wrapping_add(windows.input.width * channels);
                         }
                         let mean = S::multiply(sum, S::splat(share));
                         store::<S>(self.to.as_mut_ptr().add(at + channel), mean, count);
@@ -244,12 +261,16 @@ impl SimdLoop for ToAll<'_> {
                     unsafe {
                         let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
                         let gradient = S::multiply(gradient, S::splat(share));
-                        for tap_row in tap_rows.clone() {
-                            for tap_column in tap_columns.clone() {
-                                let position = windows.position((row, column), (tap_row, tap_column));
-                                let to = self.to.as_mut_ptr().add(position * channels + channel);
+                        let first = (tap_rows.start, tap_columns.start);
+                        let position = windows.position((row, column), first);
+                        let mut line = self.to.as_mut_ptr().add(position * channels + channel);
+                        for _ in tap_rows.clone() {
+                            let mut to = line;
+                            for _ in tap_columns.clone() {
                                 store::<S>(to, S::add(load::<S>(to, count), gradient), count);
+                                to = to.wrapping_add(channels);
                             }
+                            line = line.wrapping_add(windows.input.width * channels);
                         }
                     }
                 }

@@ -11,7 +11,7 @@ pub struct Rectifier {
 
 impl Function for Rectifier {
     const SEES_VALUE: bool = true;
-    const OPERATIONS: usize = 1;
+    const OPERATIONS: usize = 8;
 
     #[inline(always)]
     fn value(self, x: f32) -> f32 {

@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::crew::{Crew, Shared};
+use super::fused::column_sums;
 use super::put::PIECE;
 use super::scratch;
-use crate::compute::vectors::Loop;
 
 /// The numbers of a period are at least so many: their loop hides what an addition to memory takes.
 const PERIOD: usize = if cfg!(test) { 1 << 3 } else { 1 << 8 };
@@ -97,9 +97,7 @@ pub(super) fn repeat(by_channel: &[f32], period: &mut [f32]) {
 /// Adds up what a period holds for every channel.
 pub(super) fn fold(period: &[f32], by_channel: &mut [f32]) {
     by_channel.fill(0.0);
-    for site in period.chunks_exact(by_channel.len()) {
-        by_channel.iter_mut().zip(site).for_each(|(sum, number)| *sum += number);
-    }
+    column_sums(period, by_channel.len(), by_channel);
 }
 
 /// Cuts a slice into `N` of `length`.
@@ -109,22 +107,4 @@ pub(super) fn cut<const N: usize>(mut slice: &mut [f32], length: usize) -> [&mut
         slice = rest;
         one
     })
-}
-
-/// Sums of numbers by their place in the period, as long as `sums`.
-pub(super) struct Sums<'a> {
-    pub numbers: &'a [f32],
-    pub sums: &'a mut [f32],
-}
-
-impl Loop for Sums<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.sums.fill(0.0);
-        for numbers in self.numbers.chunks(self.sums.len()) {
-            self.sums.iter_mut().zip(numbers).for_each(|(sum, x)| *sum += x);
-        }
-    }
 }

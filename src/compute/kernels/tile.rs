@@ -4,6 +4,9 @@
 //! A tile keeps its sums in registers: up to 8 rows (16 where the panel is one vector wide) by up to two vectors. Every
 //! number that is loaded meets a whole vector, so that on wide vectors the tile runs at the rate of multiply-adds, not of
 //! loads. Sums run in one order for every element, whatever tile it falls into. For the kernels of this folder.
+//!
+//! Vectors pass through nothing but `#[inline(always)]` functions: a closure would be compiled for narrow vectors, and
+//! called.
 
 // Loops over registers are written by index, as the registers lie: the compiler unrolls them.
 #![expect(clippy::needless_range_loop)]
@@ -12,6 +15,9 @@ use crate::compute::vectors::Simd;
 
 /// How many vectors wide a panel is; the last panel of a matrix may be one.
 pub(super) const VECTORS: usize = 2;
+
+/// Lanes of the widest vectors.
+const MOST_LANES: usize = 16;
 
 /// A panel of weights, packed `[taps][run][vectors * lanes]`, and what becomes of the sums.
 #[derive(Clone, Copy)]
@@ -101,15 +107,21 @@ unsafe fn rows_of<S: Simd, const R: usize, const V: usize>(
     from: &impl Fn(usize) -> *const f32,
     to: &impl Fn(usize) -> *mut f32,
 ) {
-    let starts: [*const f32; R] = std::array::from_fn(|index| from(row + index));
+    let mut starts = [std::ptr::null(); R];
+    for index in 0..R {
+        starts[index] = from(row + index);
+    }
     // SAFETY: the caller's promise; a panel has `taps * run` lines of V vectors.
     unsafe {
         let mut sums = [[S::splat(0.0); V]; R];
         let mut weights = panel.weights.as_ptr();
         for &tap in panel.taps {
-            let heads: [*const f32; R] = std::array::from_fn(|index| starts[index].add(tap));
+            let mut heads = starts;
+            for index in 0..R {
+                heads[index] = starts[index].add(tap);
+            }
             for at in 0..panel.run {
-                let line: [S::Vector; V] = std::array::from_fn(|vector| S::load(weights.add(vector * S::LANES)));
+                let line = vectors::<S, V>(weights);
                 weights = weights.add(V * S::LANES);
                 for index in 0..R {
                     let number = S::splat(*heads[index].add(at));
@@ -119,13 +131,47 @@ unsafe fn rows_of<S: Simd, const R: usize, const V: usize>(
                 }
             }
         }
+        // Laid down by constant indices, or the compiler would keep them in memory all along.
+        let mut laid = [[[0.0f32; MOST_LANES]; V]; R];
         for index in 0..R {
-            let target = to(row + index);
             for vector in 0..V {
-                finish::<S>(&panel, sums[index][vector], vector, target);
+                S::store(laid[index][vector].as_mut_ptr(), sums[index][vector]);
+            }
+        }
+        for (index, laid) in laid.iter().enumerate() {
+            let target = to(row + index);
+            for (vector, laid) in laid.iter().enumerate() {
+                finish::<S>(&panel, S::load(laid.as_ptr()), vector, target);
             }
         }
     }
+}
+
+/// V vectors that follow each other.
+#[inline(always)]
+unsafe fn vectors<S: Simd, const V: usize>(from: *const f32) -> [S::Vector; V] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut line = [S::splat(0.0); V];
+        for vector in 0..V {
+            line[vector] = S::load(from.add(vector * S::LANES));
+        }
+        line
+    }
+}
+
+/// As many lanes as there are columns.
+#[inline(always)]
+unsafe fn load<S: Simd>(from: *const f32, count: usize) -> S::Vector {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { S::load(from) } else { S::load_part(from, count) } }
+}
+
+/// As many lanes as there are columns.
+#[inline(always)]
+unsafe fn store<S: Simd>(to: *mut f32, vector: S::Vector, count: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { S::store(to, vector) } else { S::store_part(to, vector, count) } }
 }
 
 /// Stores one vector of a row's sums.
@@ -135,22 +181,16 @@ unsafe fn finish<S: Simd>(panel: &Panel<'_>, sum: S::Vector, vector: usize, targ
     let count = (panel.columns - start).min(S::LANES);
     // SAFETY: `count` columns from `start` are the target's, and the bias has as many numbers as there are columns.
     unsafe {
-        let whole = count == S::LANES;
-        let read = |from: *const f32| if whole { S::load(from) } else { S::load_part(from, count) };
         let mut value = sum;
         if !panel.bias.is_empty() {
-            value = S::add(value, read(panel.bias.as_ptr().add(start)));
+            value = S::add(value, load::<S>(panel.bias.as_ptr().add(start), count));
         }
         match panel.finish {
             Finish::Store => {}
             Finish::Rectify(slope) => value = S::positive_or(value, S::multiply(value, S::splat(slope))),
-            Finish::Add => value = S::add(value, read(target.add(start))),
+            Finish::Add => value = S::add(value, load::<S>(target.add(start), count)),
         }
-        if whole {
-            S::store(target.add(start), value);
-        } else {
-            S::store_part(target.add(start), value, count);
-        }
+        store::<S>(target.add(start), value, count);
     }
 }
 
@@ -176,6 +216,15 @@ pub(super) struct Block {
     pub columns: usize,
     /// `Store` or `Add`.
     pub finish: Finish,
+}
+
+impl Block {
+    /// The block without its first rows.
+    #[inline(always)]
+    unsafe fn without_rows(self, row: usize) -> Self {
+        // SAFETY: the row lies within the block.
+        Self { target: unsafe { self.target.add(row * self.pitch) }, ..self }
+    }
 }
 
 /// Sums the outer products of all pairs into a block: `rows` consecutive numbers of the left side times `columns` of the
@@ -208,29 +257,28 @@ unsafe fn strips<S: Simd, const V: usize>(pairs: Pairs, left: *const f32, right:
     let mut row = 0;
     // SAFETY: the caller's promise.
     unsafe {
-        let part = |row: usize| Block { target: block.target.add(row * block.pitch), ..block };
         if S::LANES == 16 {
             while V == 1 && block.rows - row >= 16 {
                 match whole {
-                    true => sums::<S, 16, V, true>(pairs, left.add(row), right, part(row)),
-                    false => sums::<S, 16, V, false>(pairs, left.add(row), right, part(row)),
+                    true => sums::<S, 16, V, true>(pairs, left.add(row), right, block.without_rows(row)),
+                    false => sums::<S, 16, V, false>(pairs, left.add(row), right, block.without_rows(row)),
                 }
                 row += 16;
             }
             while block.rows - row >= 8 {
                 match whole {
-                    true => sums::<S, 8, V, true>(pairs, left.add(row), right, part(row)),
-                    false => sums::<S, 8, V, false>(pairs, left.add(row), right, part(row)),
+                    true => sums::<S, 8, V, true>(pairs, left.add(row), right, block.without_rows(row)),
+                    false => sums::<S, 8, V, false>(pairs, left.add(row), right, block.without_rows(row)),
                 }
                 row += 8;
             }
         }
         while block.rows - row >= 4 {
-            sums::<S, 4, V, false>(pairs, left.add(row), right, part(row));
+            sums::<S, 4, V, false>(pairs, left.add(row), right, block.without_rows(row));
             row += 4;
         }
         while row < block.rows {
-            sums::<S, 1, V, false>(pairs, left.add(row), right, part(row));
+            sums::<S, 1, V, false>(pairs, left.add(row), right, block.without_rows(row));
             row += 1;
         }
     }
@@ -245,16 +293,17 @@ unsafe fn sums<S: Simd, const R: usize, const V: usize, const WHOLE: bool>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let last = block.columns - (V - 1) * S::LANES;
-        let load = |from: *const f32, vector: usize| match WHOLE || vector + 1 < V || last == S::LANES {
-            true => S::load(from.add(vector * S::LANES)),
-            false => S::load_part(from.add(vector * S::LANES), last),
-        };
+        // How many lanes the last vector has.
+        let last = if WHOLE { S::LANES } else { block.columns - (V - 1) * S::LANES };
         let mut sums = [[S::splat(0.0); V]; R];
         for line in 0..pairs.lines {
             let (mut left, mut right) = (left.add(line * pairs.left_line), right.add(line * pairs.right_line));
             for _ in 0..pairs.count {
-                let vectors: [S::Vector; V] = std::array::from_fn(|vector| load(right, vector));
+                let mut vectors = [S::splat(0.0); V];
+                for vector in 0..V {
+                    let count = if vector + 1 < V { S::LANES } else { last };
+                    vectors[vector] = load::<S>(right.add(vector * S::LANES), count);
+                }
                 for row in 0..R {
                     let number = S::splat(*left.add(row));
                     for vector in 0..V {
@@ -268,16 +317,13 @@ unsafe fn sums<S: Simd, const R: usize, const V: usize, const WHOLE: bool>(
         for row in 0..R {
             let target = block.target.add(row * block.pitch);
             for vector in 0..V {
+                let count = if vector + 1 < V { S::LANES } else { last };
                 let to = target.add(vector * S::LANES);
                 let mut value = sums[row][vector];
                 if block.finish == Finish::Add {
-                    value = S::add(value, load(target, vector));
+                    value = S::add(value, load::<S>(to, count));
                 }
-                if WHOLE || vector + 1 < V || last == S::LANES {
-                    S::store(to, value);
-                } else {
-                    S::store_part(to, value, last);
-                }
+                store::<S>(to, value, count);
             }
         }
     }

@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
+use super::crew::Crew;
 use super::kernel::Place;
 use super::strip::Sliding;
-use crate::compute::vectors::Simd;
+use crate::compute::vectors::{Simd, Vectors};
 
 /// A window that slides over images of one place.
 #[derive(Debug, Clone)]
@@ -61,6 +62,14 @@ impl Windows {
     /// Operations of one row, about one for a tap.
     pub(super) fn operations(&self) -> usize {
         self.output.numbers() * self.taps()
+    }
+}
+
+/// The vectors for so many channels: parts of wide ones cost more than whole narrow ones.
+pub(super) fn vectors_for(channels: usize, crew: &Crew) -> Vectors {
+    match crew.vectors {
+        Vectors::Avx512 if channels <= Vectors::Avx2.lanes() => Vectors::Avx2,
+        vectors => vectors,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::super::*;
 use super::fixtures::*;
-use super::graphs::{Masks, graph};
 use crate::compute::optimizer::{Optimizer, Rate};
 use crate::network::Network;
+use crate::network::samples::{Masks, graph};
 
 const EQUAL: Split = Split::Paper { noise: 0.0 };
 

@@ -18,11 +18,8 @@ use crate::network::ops::linear::Linear;
 use crate::network::ops::max_pool::MaxPool;
 use crate::network::ops::relu::Relu;
 use crate::network::ops::split;
-use crate::network::{Network, Node, NodeId, Op, ParameterId, ParameterKind, Shape};
-
-pub fn id(text: &str) -> NodeId {
-    NodeId::parse(text).unwrap()
-}
+pub use crate::network::samples::id;
+use crate::network::{Network, Node, Op, ParameterId, ParameterKind, Shape};
 
 pub fn node(name: &str, op: impl Op, inputs: &[&str]) -> Node {
     Node::new(id(name), Arc::new(op), inputs.iter().map(|text| id(text)).collect())

@@ -14,11 +14,11 @@ use super::super::apply::{State, apply};
 use super::super::mapping::{AxisMaps, ParameterMaps};
 use super::super::*;
 use super::fixtures::*;
-use super::graphs::{Masks, graph};
 use super::properties::config;
 use crate::compute::optimizer::{Optimizer, Rate};
 use crate::network::execute::{backward, forward};
 use crate::network::op::ReferenceBatch;
+use crate::network::samples::{Masks, graph};
 use crate::network::{Mode, Network, ParameterId, ParameterKind, reference};
 
 const ROWS: usize = 6;

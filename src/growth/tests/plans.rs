@@ -5,9 +5,9 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::fixtures::*;
-use super::graphs::{Masks, graph};
 use crate::compute::optimizer::Optimizer;
 use crate::network::Network;
+use crate::network::samples::{Masks, graph};
 
 /// A request of every kind, by its number; most networks refuse some.
 fn request(kind: usize) -> GrowthRequest {

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::fixtures::*;
-use super::graphs::{Masks, graph};
 use crate::compute::optimizer::Optimizer;
+use crate::network::samples::{Masks, graph};
 use crate::network::{Network, NodeId};
 
 /// A network that is grown further has at most so many parameters, so that a long chain ends.

@@ -3,10 +3,13 @@
 //! Nothing runs across rows, so training and evaluation are one, and there is nothing to measure and keep. For LayerNorm,
 //! GroupNorm and RMSNorm, which are an [`Across`] each.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::by_channel::{across_channels, channel_sums};
 use super::single;
+use crate::compute::kernels::{self, Kernel, Measure};
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, ReferenceBatch, ReferenceInput};
 use crate::network::parameter::{AxisRole, Initial, ParameterKind, ParameterSpec};
@@ -119,6 +122,20 @@ impl Across {
         }
         let by_run = (through - normalised.broadcast_mul(&along)?)?.broadcast_mul(inverse)?;
         Ok(Backward { inputs: vec![Some(self.spread(&by_run, dims)?)], parameters })
+    }
+
+    /// The same on plain slices, for rows of this shape.
+    pub fn kernel(&self, input: &Shape) -> Arc<dyn Kernel> {
+        let epsilon = self.epsilon as f32;
+        let measure = match self.centre {
+            Centre::Mean => Measure::FromMean(epsilon),
+            Centre::Zero => Measure::FromZero(epsilon),
+        };
+        let (positions, groups, blocks) = match self.runs {
+            Runs::Positions => (1, 1, input.positions()),
+            Runs::Groups(groups) => (input.positions(), groups, 1),
+        };
+        Arc::new(kernels::Across { channels: input.channels(), positions, groups, blocks, measure })
     }
 
     /// The same in f64, run by run.

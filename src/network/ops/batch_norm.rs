@@ -166,6 +166,16 @@ impl Op for BatchNorm {
         Some(Arc::new(kernels::BatchNorm::new(inputs[0].channels(), self.epsilon, self.momentum)))
     }
 
+    fn fixed_affine(&self, parameters: &[&[f32]]) -> Option<(Vec<f32>, Vec<f32>)> {
+        let &[scale, shift, mean, variance] = parameters else { return None };
+        let factor = |(&scale, &variance): (&f32, &f32)| f64::from(scale) / (f64::from(variance) + self.epsilon).sqrt();
+        let factors: Vec<f64> = scale.iter().zip(variance).map(factor).collect();
+        let moved = shift.iter().zip(mean).zip(&factors);
+        let shifts =
+            moved.map(|((&shift, &mean), factor)| (f64::from(shift) - f64::from(mean) * factor) as f32).collect();
+        Some((factors.into_iter().map(|factor| factor as f32).collect(), shifts))
+    }
+
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {
         let batch = input.inputs[0];
         let (channels, positions) = (batch.shape.channels(), batch.shape.positions());
@@ -242,6 +252,16 @@ mod tests {
         assert!(forward.statistics.is_empty());
         let output = numbers(&forward.output);
         assert!((output[0] - 3.0).abs() < 1e-4 && (output[1] + 3.0).abs() < 1e-4, "{output:?}");
+    }
+
+    #[test]
+    fn in_evaluation_it_is_a_factor_and_a_shift_of_every_channel() {
+        let op = BatchNorm { epsilon: 0.5, momentum: 0.1 };
+        let (factors, shifts) = op.fixed_affine(&[&[2.0], &[1.0], &[10.0], &[4.0]]).unwrap();
+        let output = numbers(&run(&op, &[3.0, 12.0], &[2, 1], Mode::Evaluate).output);
+        for (y, x) in output.iter().zip([3.0, 12.0]) {
+            assert!((y - f64::from(x * factors[0] + shifts[0])).abs() < 1e-5, "{y} for {x}");
+        }
     }
 
     #[test]

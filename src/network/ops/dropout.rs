@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Fields, written};
 use super::single;
-use crate::compute::random::{Purpose, Random};
+use crate::compute::kernels::{self, Draw, Kernel, Mask};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -44,10 +44,9 @@ impl Dropout {
         if self.probability == 0.0 {
             return None;
         }
-        let probability = self.probability;
-        let mut random = Random::keyed(seed, Purpose::Dropout, step, node);
-        let kept = 1.0 / (1.0 - probability);
-        Some(std::iter::repeat_with(move || if random.uniform() < probability { 0.0 } else { kept }))
+        let mask = Mask::drawn(self.probability, Draw { seed, step, node });
+        let kept = 1.0 / (1.0 - self.probability);
+        Some((0u32..).map(move |index| if mask.keeps(index) { kept } else { 0.0 }))
     }
 }
 
@@ -90,6 +89,10 @@ impl Op for Dropout {
             (true, _) => Some(input.gradient.clone()),
         };
         Ok(Backward { inputs: vec![gradient], parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Dropout { place: inputs[0].place(), probability: self.probability }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

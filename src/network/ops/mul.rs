@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use serde_json::{Map, Value};
 
 use super::document::Fields;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -86,6 +87,11 @@ impl Op for Mul {
             });
         }
         Ok(Backward { inputs, parameters: Vec::new() })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        let place = self.output_shape(inputs).ok()?.place();
+        Some(Arc::new(kernels::Mul { place, numbers: inputs.iter().map(Shape::elements).collect() }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -9,6 +9,7 @@ use super::activation::above_zero;
 use super::by_channel::{across_channels, channel_sums};
 use super::document::Fields;
 use super::single;
+use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -74,6 +75,10 @@ impl Op for Prelu {
         let by_input = if input.needed[0] { Some((input.gradient * factors(batch, slope)?)?) } else { None };
         let by_slope = channel_sums(&(input.gradient * batch.minimum(0.0f32)?)?)?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_slope)] })
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(kernels::Prelu { channels: inputs[0].channels() }))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

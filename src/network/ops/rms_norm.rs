@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::across::{Across, Centre, Runs};
 use super::document::{Fields, written};
+use crate::compute::kernels::Kernel;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -66,6 +67,10 @@ impl Op for RmsNorm {
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         self.across().backward(input)
+    }
+
+    fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {
+        Some(self.across().kernel(&inputs[0]))
     }
 
     fn reference(&self, input: ReferenceInput<'_>) -> ReferenceBatch {

@@ -37,6 +37,12 @@ impl Arena {
         self.numbers.len()
     }
 
+    /// Leaves numbers in it that show wherever they are read.
+    #[cfg(test)]
+    pub fn spoil(&mut self) {
+        self.numbers.fill(f32::NAN);
+    }
+
     /// The block as parts that are told apart by the plan.
     pub fn open(&mut self) -> Open<'_> {
         // A line of the cache is 64 bytes; what the plan aligns to lines then is so in memory.

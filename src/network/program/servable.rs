@@ -121,6 +121,13 @@ impl Servable {
         Ok(result)
     }
 
+    /// Leaves nothing in the blocks of earlier batches.
+    #[cfg(test)]
+    pub(super) fn spoil(&self) {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.iter_mut().for_each(|block| block.arena.spoil());
+    }
+
     /// A block for so many rows: the smallest that was left and holds them, or a new one.
     fn block(&self, rows: usize) -> Block {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);

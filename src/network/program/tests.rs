@@ -13,6 +13,10 @@ use super::{ParameterLayout, Servable, TrainingProgram};
 use crate::compute::kernels::Crew;
 use crate::compute::random::{Purpose, Random};
 
+mod corners;
+mod random;
+mod subject;
+
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut random = Random::keyed(seed, Purpose::Probe, 0, "program");
     (0..count).map(|_| (2.0 * random.uniform() - 1.0) as f32).collect()

@@ -2,6 +2,7 @@
 //! networks that have grown.
 
 mod averages;
+mod engine;
 mod fixture;
 mod growth;
 mod learning;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::fixtures::id;
+use super::id;
 use crate::compute::random::{Purpose, Random};
 use crate::network::ops::add::Add;
 use crate::network::ops::avg_pool::AvgPool;

@@ -1,0 +1,254 @@
+//! The convolution of single channels: every channel has kernels of its own and sees itself alone.
+//!
+//! Parameters: weight `[out, kernel height, kernel width]`, bias `[out]`, where output channel `c * multiplier + m` is
+//! made of input channel `c`. With a multiplier the input's channels are repeated first, and all is as with one kernel a
+//! channel. Weights are turned, so that the channels of a tap are one run.
+
+use super::crew::Shared;
+use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
+use super::plane::transpose;
+use super::put::Put;
+use super::scratch;
+use super::strip::Sliding;
+use super::window::{Windows, load, store, vectors_for};
+use crate::compute::vectors::{Simd, SimdLoop};
+
+/// A depthwise convolution over images of one place.
+#[derive(Debug, Clone)]
+pub struct Depthwise {
+    /// The windows over the input with its channels repeated.
+    windows: Windows,
+    multiplier: usize,
+}
+
+impl Depthwise {
+    /// A convolution whose windows fit the plane; the output has `multiplier` channels for each of the input's.
+    pub fn new(input: Place, output: Place, sliding: Sliding) -> Self {
+        let repeated = Place { channels: output.channels, ..input };
+        Self { windows: Windows::new(repeated, output, sliding), multiplier: output.channels / input.channels }
+    }
+
+    /// Numbers of a row that enters.
+    fn entering(&self) -> usize {
+        self.windows.input.numbers() / self.multiplier
+    }
+
+    /// Runs `work` on a row with its channels repeated.
+    fn repeated<R>(&self, row: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
+        if self.multiplier == 1 {
+            return work(row);
+        }
+        scratch::with(self.windows.input.numbers(), |wide| {
+            let copies = wide.chunks_exact_mut(self.multiplier);
+            copies.zip(row).for_each(|(copies, number)| copies.fill(*number));
+            work(wide)
+        })
+    }
+
+    /// Runs `work` on the weight as `[taps, channels]`.
+    fn by_tap<R>(&self, weight: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
+        scratch::with(weight.len(), |turned| {
+            transpose(weight, (self.windows.output.channels, self.windows.taps()), turned);
+            work(turned)
+        })
+    }
+}
+
+impl Kernel for Depthwise {
+    fn needs(&self) -> Needs {
+        Needs { inputs: true, output: false }
+    }
+
+    fn forward(&self, pass: ForwardPass<'_>) {
+        let (windows, input, bias) = (&self.windows, pass.inputs[0], pass.parameters[1]);
+        let (entering, leaving) = (self.entering(), windows.output.numbers());
+        let vectors = vectors_for(windows.output.channels, pass.crew);
+        let output = Shared::new(pass.output);
+        self.by_tap(pass.parameters[0], |weight| {
+            pass.crew.each(pass.rows, 8 * pass.rows * windows.operations(), |row| {
+                // SAFETY: rows do not overlap.
+                let to = unsafe { output.part(row * leaving..(row + 1) * leaving) };
+                self.repeated(&input[row * entering..(row + 1) * entering], |from| {
+                    vectors.run(Outputs { windows, weight, bias, from, to });
+                });
+            });
+        });
+    }
+
+    fn backward(&self, pass: BackwardPass<'_>) {
+        let (windows, input, gradient) = (&self.windows, pass.inputs[0], &*pass.gradient);
+        let (entering, leaving) = (self.entering(), windows.output.numbers());
+        let (channels, taps) = (windows.output.channels, windows.taps());
+        let vectors = vectors_for(channels, pass.crew);
+        let operations = 8 * pass.rows * windows.operations();
+        // One partial sum a row for every tap and the bias.
+        let width = (taps + 1) * channels;
+        scratch::with(pass.rows * width, |partials| {
+            let shared = Shared::new(partials);
+            pass.crew.each(pass.rows, operations, |row| {
+                // SAFETY: rows do not overlap.
+                let sums = unsafe { shared.part(row * width..(row + 1) * width) };
+                let gradient = &gradient[row * leaving..(row + 1) * leaving];
+                self.repeated(&input[row * entering..(row + 1) * entering], |from| {
+                    vectors.run(TapSums { windows, from, gradient, sums });
+                });
+            });
+            let total = |at: usize| partials[at..].iter().step_by(width).fold(0.0, |sum, &one| sum + f64::from(one));
+            for channel in 0..channels {
+                for tap in 0..taps {
+                    pass.parameter_gradients[0][channel * taps + tap] = total(tap * channels + channel) as f32;
+                }
+                pass.parameter_gradients[1][channel] = total(taps * channels + channel) as f32;
+            }
+        });
+        let Some((to, put)) = pass.input_gradients[0].place() else { return };
+        self.by_tap(pass.parameters[0], |weight| {
+            pass.crew.each(pass.rows, operations, |row| {
+                // SAFETY: rows do not overlap.
+                let to = unsafe { to.part(row * entering..(row + 1) * entering) };
+                let gradient = &gradient[row * leaving..(row + 1) * leaving];
+                if self.multiplier == 1 {
+                    if put == Put::Over {
+                        to.fill(0.0);
+                    }
+                    return vectors.run(Inputs { windows, weight, gradient, to });
+                }
+                scratch::with(windows.input.numbers(), |wide| {
+                    wide.fill(0.0);
+                    vectors.run(Inputs { windows, weight, gradient, to: &mut *wide });
+                    put.all(to, wide.chunks_exact(self.multiplier).map(|copies| copies.iter().sum()));
+                });
+            });
+        });
+    }
+}
+
+/// The outputs of a row.
+struct Outputs<'a> {
+    windows: &'a Windows,
+    weight: &'a [f32],
+    bias: &'a [f32],
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl SimdLoop for Outputs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (windows, channels) = (self.windows, self.windows.output.channels);
+        assert!(self.from.len() == windows.input.numbers() && self.to.len() == windows.output.numbers());
+        assert!(self.weight.len() == windows.taps() * channels && self.bias.len() == channels);
+        let mut at = 0;
+        for (row, tap_rows) in windows.rows.iter().enumerate() {
+            for (column, tap_columns) in windows.columns.iter().enumerate() {
+                for channel in (0..channels).step_by(S::LANES) {
+                    let count = S::LANES.min(channels - channel);
+                    // SAFETY: taps that lie inside see positions of the row that enters; every position, tap and the bias
+                    // have at least `count` channels from `channel` on.
+                    unsafe {
+                        let mut sum = load::<S>(self.bias.as_ptr().add(channel), count);
+                        for tap_row in tap_rows.clone() {
+                            for tap_column in tap_columns.clone() {
+                                let tap = (tap_row, tap_column);
+                                let position = windows.position((row, column), tap);
+                                let number = load::<S>(self.from.as_ptr().add(position * channels + channel), count);
+                                let weight = self.weight.as_ptr().add(windows.number(tap) * channels + channel);
+                                sum = S::multiply_add(number, load::<S>(weight, count), sum);
+                            }
+                        }
+                        store::<S>(self.to.as_mut_ptr().add(at + channel), sum, count);
+                    }
+                }
+                at += channels;
+            }
+        }
+    }
+}
+
+/// The gradient by the numbers of a row, added to what stands there.
+struct Inputs<'a> {
+    windows: &'a Windows,
+    weight: &'a [f32],
+    gradient: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl SimdLoop for Inputs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (windows, channels) = (self.windows, self.windows.output.channels);
+        assert!(self.to.len() == windows.input.numbers() && self.gradient.len() == windows.output.numbers());
+        assert!(self.weight.len() == windows.taps() * channels);
+        let mut at = 0;
+        for (row, tap_rows) in windows.rows.iter().enumerate() {
+            for (column, tap_columns) in windows.columns.iter().enumerate() {
+                for channel in (0..channels).step_by(S::LANES) {
+                    let count = S::LANES.min(channels - channel);
+                    // SAFETY: as in the forward pass.
+                    unsafe {
+                        let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
+                        for tap_row in tap_rows.clone() {
+                            for tap_column in tap_columns.clone() {
+                                let tap = (tap_row, tap_column);
+                                let weight = self.weight.as_ptr().add(windows.number(tap) * channels + channel);
+                                let position = windows.position((row, column), tap);
+                                let to = self.to.as_mut_ptr().add(position * channels + channel);
+                                let sum = S::multiply_add(gradient, load::<S>(weight, count), load::<S>(to, count));
+                                store::<S>(to, sum, count);
+                            }
+                        }
+                    }
+                }
+                at += channels;
+            }
+        }
+    }
+}
+
+/// The gradient by the weight `[taps, channels]` and by the bias behind it, of one row.
+struct TapSums<'a> {
+    windows: &'a Windows,
+    from: &'a [f32],
+    gradient: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl SimdLoop for TapSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (windows, channels) = (self.windows, self.windows.output.channels);
+        assert!(self.from.len() == windows.input.numbers() && self.gradient.len() == windows.output.numbers());
+        assert!(self.sums.len() == (windows.taps() + 1) * channels);
+        self.sums.fill(0.0);
+        let mut at = 0;
+        for (row, tap_rows) in windows.rows.iter().enumerate() {
+            for (column, tap_columns) in windows.columns.iter().enumerate() {
+                for channel in (0..channels).step_by(S::LANES) {
+                    let count = S::LANES.min(channels - channel);
+                    // SAFETY: as in the forward pass; the sums of the bias stand behind those of the taps.
+                    unsafe {
+                        let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
+                        let bias = self.sums.as_mut_ptr().add(windows.taps() * channels + channel);
+                        store::<S>(bias, S::add(load::<S>(bias, count), gradient), count);
+                        for tap_row in tap_rows.clone() {
+                            for tap_column in tap_columns.clone() {
+                                let tap = (tap_row, tap_column);
+                                let position = windows.position((row, column), tap);
+                                let number = load::<S>(self.from.as_ptr().add(position * channels + channel), count);
+                                let to = self.sums.as_mut_ptr().add(windows.number(tap) * channels + channel);
+                                store::<S>(to, S::multiply_add(number, gradient, load::<S>(to, count)), count);
+                            }
+                        }
+                    }
+                }
+                at += channels;
+            }
+        }
+    }
+}

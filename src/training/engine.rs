@@ -12,6 +12,7 @@ use candle_core::{Device, Tensor};
 use super::rescale::{Rescaling, last_layer, no_last_layer};
 use super::step::{Batch, StepError, StepOutcome, StepRule};
 use crate::compute::kernels::{Crew, Shared};
+use crate::compute::memory::Memory;
 use crate::compute::optimizer::{
     AxisBirths, Decays, Moments, OptimizerState, Run, Span, Terms, clip_factor, norm_and_check,
 };
@@ -121,11 +122,19 @@ impl Engine {
         }
     }
 
-    /// Numbers of weights, gradients, optimizer state, activations of a batch, and what the program works with.
-    pub fn sizes(&self) -> [usize; 5] {
-        let optimizer = self.first.len() + self.second.len() + self.average.len();
-        let program = [self.program.activations(), self.program.working()];
-        [self.weights.len(), self.gradients.len(), optimizer, program[0], program[1]]
+    /// What it holds. What kernels borrow of their threads while they run is the threads', whichever network they work on.
+    pub fn memory(&self) -> Memory {
+        let bytes = |numbers: usize| (size_of::<f32>() * numbers) as u64;
+        let births = self.births.values().flat_map(|one| [&one.out_births, &one.in_births]).flatten();
+        let births: usize = births.map(|births| size_of_val(&births.steps[..])).sum();
+        let (activations, working) = (self.program.activations(), self.program.working());
+        Memory {
+            weights: bytes(self.weights.len()),
+            gradients: bytes(self.gradients.len()),
+            optimizer: bytes(self.first.len() + self.second.len() + self.average.len()) + births as u64,
+            activations: bytes(activations),
+            scratch: bytes(working.saturating_sub(activations)),
+        }
     }
 
     /// The weights as tensors, copied.

@@ -11,12 +11,14 @@ use super::engine::Engine;
 use super::evaluation::OUTPUTS_OF_A_BATCH;
 use super::rescale::{Rescaling, rescale};
 use super::step::{Batch, StepError, StepOutcome, StepRule, step};
+use crate::compute::memory::Memory;
 use crate::growth::State;
 use crate::network::program::TrainingProgram;
 use crate::network::{Network, NetworkError, Parameters, execute};
 
-/// Rows that are evaluated together, at most.
-const ROWS_OF_AN_EVALUATION: usize = 64;
+/// Rows that are evaluated together where nothing was stepped yet: not more than most batches have, so that an engine rarely
+/// has room that its steps do not need. One that is there evaluates as many as it has room for; the bits are the same.
+const ROWS_OF_AN_EVALUATION: usize = 16;
 
 /// A training state.
 #[derive(Debug)]
@@ -77,6 +79,14 @@ impl Learned {
         }
     }
 
+    /// What an engine holds; `None` while the state is held as tensors.
+    pub fn memory(&self) -> Option<Memory> {
+        match self {
+            Self::Tensors(_) => None,
+            Self::Engine(engine) => Some(engine.memory()),
+        }
+    }
+
     /// What steps and evaluates this network: an engine with room for so many rows, or tensors on another device. On the
     /// CPU always the engine, so that a number does not depend on what was done before.
     fn prepare(&mut self, network: &Network, rows: usize) -> Result<&mut Self, StepError> {
@@ -93,7 +103,11 @@ impl Learned {
 
     /// The outputs of encoded rows in evaluation mode, with the newest weights.
     pub fn evaluate(&mut self, network: &Network, rows: &EncodedRows) -> Result<Vec<f32>, StepError> {
-        match self.prepare(network, rows.len().min(ROWS_OF_AN_EVALUATION).max(1))? {
+        let room = match self {
+            Self::Engine(_) => 1,
+            Self::Tensors(_) => rows.len().clamp(1, ROWS_OF_AN_EVALUATION),
+        };
+        match self.prepare(network, room)? {
             Self::Engine(engine) => Ok(engine.evaluate(&rows.values, rows.shape.elements())),
             Self::Tensors(state) => {
                 let mut outputs = Vec::new();

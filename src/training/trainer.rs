@@ -181,7 +181,10 @@ impl Trainer {
             trained_seq: self.trained_seq,
             steps: self.learned.steps(),
             network: Arc::new(self.model.network.clone()),
-            memory: memory::of_step(&self.model.network, &self.progress.training),
+            memory: self
+                .learned
+                .memory()
+                .unwrap_or_else(|| memory::of_step(&self.model.network, &self.progress.training)),
             metrics: self.progress.metrics(),
         }
     }

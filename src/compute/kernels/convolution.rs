@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
-use super::fused::{column_sums, rectify_gradient};
 use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::panel::{Matrix, packed};
+use super::rectifier::Rectifier;
 use super::scratch;
+use super::sites::column_sums;
 use super::strip::{Padded, Sliding, Strip};
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
 use crate::compute::vectors::{Simd, SimdLoop};
@@ -161,7 +162,7 @@ impl Kernel for Convolution {
                         // SAFETY: every row belongs to one partial.
                         let gradient = unsafe { gradient.part(row * to..(row + 1) * to) };
                         if let Some(slope) = self.slope {
-                            rectify_gradient(gradient, &output[row * to..(row + 1) * to], slope);
+                            Rectifier { slope }.turn_back(gradient, &output[row * to..(row + 1) * to]);
                         }
                         let (weights, biases) = sums.split_at_mut(weight);
                         column_sums(gradient, self.output.channels, biases);

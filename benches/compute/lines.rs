@@ -42,7 +42,7 @@ pub struct Workload {
     pub name: &'static str,
     pub network: Network,
     /// The rows of a training step.
-    train_rows: usize,
+    pub train_rows: usize,
 }
 
 /// One line of the table.

@@ -14,7 +14,7 @@ pub use simd::{Simd, SimdLoop};
 pub use transpose::{Extent, transpose};
 
 /// The vector instructions that a loop runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Vectors {
     /// 16 numbers at a time.
     Avx512,
@@ -62,10 +62,16 @@ impl Vectors {
     }
 
     /// Runs a loop on these vectors.
+    ///
+    /// # Panics
+    /// Vectors that the processor does not have.
+    #[inline]
     pub fn run<L: SimdLoop>(self, work: L) -> L::Output {
+        // Wider ones stand before narrower ones, and a processor has all that are narrower than its widest.
+        assert!(self >= Self::widest(), "{self:?} vectors on a processor without them");
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: these vectors are only named where the processor has them.
+            // SAFETY: the processor has them.
             Self::Avx512 => unsafe { simd::avx512(work) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.

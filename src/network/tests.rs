@@ -10,7 +10,7 @@ use super::builders::NetworkSpec;
 use super::execute::{backward, evaluate, forward};
 use super::graph::{Node, NodeId};
 use super::initialize::initialize;
-use super::loss::{cross_entropy, squared_error};
+use super::loss::{cross_entropy, of_tensor, squared_error};
 use super::op::{Op, ReferenceBatch};
 use super::ops::add::Add;
 use super::ops::linear::Linear;
@@ -101,8 +101,8 @@ fn check_gradients(network: &Network, rows: usize, mode: Mode) {
     let outputs = network.output_shape().elements();
     let classes: Vec<u32> = (0..rows).map(|row| (row * 7 % outputs) as u32).collect();
     let pass = forward(network, &parameters, &tensor, mode).unwrap();
-    let loss = cross_entropy(&pass.output, &classes).unwrap();
-    let gradients = backward(network, &parameters, pass, &loss.gradient).unwrap();
+    let (_, gradient) = of_tensor(&pass.output, |logits| cross_entropy(logits, &classes)).unwrap();
+    let gradients = backward(network, &parameters, pass, &gradient).unwrap();
 
     let mut moved = reference::widen(&parameters).unwrap();
     let trained: BTreeMap<_, _> =
@@ -257,7 +257,7 @@ fn built_networks_read_back_from_their_documents() {
 }
 
 /// Trains on one batch and gives the mean loss before the first and after the last step.
-fn train(network: &Network, optimizer: Optimizer, inputs: &Tensor, targets: &[f32]) -> (f32, f32) {
+fn train(network: &Network, optimizer: Optimizer, inputs: &Tensor, targets: &[f32]) -> (f64, f64) {
     let mut parameters = initialize(network, 4, &Device::Cpu).unwrap();
     let roles = |spec: &ParameterSpec, wanted: fn(&AxisRole) -> bool| spec.axes.iter().position(wanted);
     let mut moments = BTreeMap::new();
@@ -269,9 +269,9 @@ fn train(network: &Network, optimizer: Optimizer, inputs: &Tensor, targets: &[f3
     let mut means = Vec::new();
     for step in 1..=400 {
         let pass = forward(network, &parameters, inputs, Mode::Train { seed: 1, step }).unwrap();
-        let loss = squared_error(&pass.output, targets).unwrap();
-        means.push(loss.rows.iter().sum::<f32>() / loss.rows.len() as f32);
-        for (id, gradient) in backward(network, &parameters, pass, &loss.gradient).unwrap() {
+        let (mean, gradient) = of_tensor(&pass.output, |outputs| squared_error(outputs, targets)).unwrap();
+        means.push(mean);
+        for (id, gradient) in backward(network, &parameters, pass, &gradient).unwrap() {
             let moments = moments.get_mut(&id).unwrap();
             let updated = optimizer.update(&parameters[&id], &gradient, moments, step, &Rate::constant(0.02)).unwrap();
             parameters.insert(id, updated);

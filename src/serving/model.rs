@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::predictor::Prediction;
 use crate::compute::kernels::Crew;
+use crate::network::loss::softmax;
 use crate::network::program::Servable;
 use crate::network::{NetworkError, Parameters};
 use crate::registry::{Model, VersionId};
@@ -94,29 +95,5 @@ impl Prediction {
             Self::Classes(probabilities) => probabilities.iter().all(|probability| probability.is_finite()),
             Self::Number(value) => value.is_finite(),
         }
-    }
-}
-
-/// Probabilities of logits; sums in f64, so that they add up to 1 as well as f32 can.
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.iter().map(|power| (power / sum) as f32).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::softmax;
-
-    #[test]
-    fn probabilities_add_up_to_one_for_large_logits() {
-        let probabilities = softmax(&[1e30, 1e30, -1e30]);
-        assert_eq!(probabilities, [0.5, 0.5, 0.0]);
-    }
-
-    #[test]
-    fn no_class_means_no_probability() {
-        assert!(softmax(&[]).is_empty());
     }
 }

@@ -123,18 +123,18 @@ impl Engine {
         }
     }
 
-    /// What it holds.
+    /// What it holds. What kernels borrow of their threads while they run is the threads', whichever network they work on.
     pub fn memory(&self) -> Memory {
-        let numbers = |count: usize| (count * size_of::<f32>()) as u64;
-        let births = self.births.values().flat_map(|births| births.out_births.iter().chain(&births.in_births));
-        let births = births.map(|births| births.steps.len()).sum::<usize>();
+        let bytes = |numbers: usize| (size_of::<f32>() * numbers) as u64;
+        let births = self.births.values().flat_map(|one| [&one.out_births, &one.in_births]).flatten();
+        let births: usize = births.map(|births| size_of_val(&births.steps[..])).sum();
+        let (activations, working) = (self.program.activations(), self.program.working());
         Memory {
-            weights: numbers(self.weights.len()),
-            gradients: numbers(self.gradients.len()),
-            optimizer: numbers(self.first.len() + self.second.len() + self.average.len())
-                + (births * size_of::<u64>() + self.pieces.len() * size_of::<Piece>()) as u64,
-            activations: numbers(self.program.activations()),
-            scratch: numbers(self.program.working().saturating_sub(self.program.activations())),
+            weights: bytes(self.weights.len()),
+            gradients: bytes(self.gradients.len()),
+            optimizer: bytes(self.first.len() + self.second.len() + self.average.len()) + births as u64,
+            activations: bytes(activations),
+            scratch: bytes(working.saturating_sub(activations)),
         }
     }
 

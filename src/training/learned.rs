@@ -16,8 +16,9 @@ use crate::growth::State;
 use crate::network::program::TrainingProgram;
 use crate::network::{Network, NetworkError, Parameters, execute};
 
-/// Rows that are evaluated together, at most.
-const ROWS_OF_AN_EVALUATION: usize = 64;
+/// Rows that are evaluated together where nothing was stepped yet: not more than most batches have, so that an engine rarely
+/// has room that its steps do not need. One that is there evaluates as many as it has room for; the bits are the same.
+const ROWS_OF_AN_EVALUATION: usize = 16;
 
 /// A training state.
 #[derive(Debug)]
@@ -102,7 +103,11 @@ impl Learned {
 
     /// The outputs of encoded rows in evaluation mode, with the newest weights.
     pub fn evaluate(&mut self, network: &Network, rows: &EncodedRows) -> Result<Vec<f32>, StepError> {
-        match self.prepare(network, rows.len().clamp(1, ROWS_OF_AN_EVALUATION))? {
+        let room = match self {
+            Self::Engine(_) => 1,
+            Self::Tensors(_) => rows.len().clamp(1, ROWS_OF_AN_EVALUATION),
+        };
+        match self.prepare(network, room)? {
             Self::Engine(engine) => Ok(engine.evaluate(&rows.values, rows.shape.elements())),
             Self::Tensors(state) => {
                 let mut outputs = Vec::new();

@@ -8,11 +8,10 @@ use candle_core::Tensor;
 
 use super::encoded::{EncodedLabels, EncodedRows};
 use crate::compute::finite::{Squares, first_beyond, squares};
-use crate::compute::kernels::{Crew, loss};
 use crate::compute::optimizer::{Decays, Optimizer, OptimizerState, Rate, Terms, UpdateError, clip_factor};
 use crate::growth::State;
 use crate::network::execute::{backward, forward};
-use crate::network::loss::{cross_entropy, squared_error};
+use crate::network::loss;
 use crate::network::{AxisRole, Mode, Network, NetworkError, ParameterId, ParameterKind, Parameters};
 use crate::stream::Targets;
 
@@ -30,28 +29,11 @@ impl StepTargets {
     ///
     /// # Errors
     /// Not one target a row, a class that is none.
-    pub(super) fn mean_loss(&self, outputs: &mut [f32]) -> Result<f64, StepError> {
-        let rows = match self {
-            Self::Classes(classes) => classes.len(),
-            Self::Numbers(numbers) => numbers.len(),
-        };
-        if rows == 0 || !outputs.len().is_multiple_of(rows) {
-            return Err(NetworkError::Batch(format!("{} outputs for {rows} labels", outputs.len())).into());
-        }
-        let width = outputs.len() / rows;
-        let mut losses = vec![0.0; rows];
+    pub(super) fn mean_loss(&self, outputs: &mut [f32]) -> Result<f64, NetworkError> {
         match self {
-            Self::Classes(classes) if classes.iter().all(|&class| (class as usize) < width) => {
-                loss::cross_entropy(outputs, classes, &mut losses, &Crew::alone());
-            }
-            Self::Classes(_) => return Err(StepError::UnknownClass),
-            Self::Numbers(numbers) if width == 1 => loss::squared_error(outputs, numbers, &mut losses),
-            Self::Numbers(_) => {
-                let reason = format!("{width} outputs, but a regression has 1");
-                return Err(NetworkError::Batch(reason).into());
-            }
+            Self::Classes(classes) => loss::cross_entropy(outputs, classes),
+            Self::Numbers(numbers) => loss::squared_error(outputs, numbers),
         }
-        Ok(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / rows as f64)
     }
 }
 
@@ -141,16 +123,12 @@ impl Batch {
 pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule) -> Result<StepOutcome, StepError> {
     let number = state.optimizer.step + 1;
     let pass = forward(network, &state.parameters, &batch.inputs, Mode::Train { seed: rule.seed, step: number })?;
-    let loss = match &batch.targets {
-        StepTargets::Classes(classes) => cross_entropy(&pass.output, classes)?,
-        StepTargets::Numbers(numbers) => squared_error(&pass.output, numbers)?,
-    };
-    let mean = loss.rows.iter().map(|&row| f64::from(row)).sum::<f64>() / loss.rows.len() as f64;
+    let (mean, gradient) = loss::of_tensor(&pass.output, |outputs| batch.targets.mean_loss(outputs))?;
     if !mean.is_finite() {
         return Ok(StepOutcome::NonFinite { what: "loss".into() });
     }
     let statistics = pass.statistics.clone();
-    let gradients = backward(network, &state.parameters, pass, &loss.gradient)?;
+    let gradients = backward(network, &state.parameters, pass, &gradient)?;
     let squares = match squares(gradients.iter())? {
         Squares::Sum(squares) => squares,
         Squares::TooLarge(id) => return Ok(StepOutcome::NonFinite { what: format!("gradient of {id}") }),

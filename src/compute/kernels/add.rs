@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::activation::Function;
 use super::crew::Shared;
-use super::fused::rectify_gradient;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs};
 use super::put::{PIECE, Put};
+use super::rectifier::Rectifier;
 use crate::compute::vectors::{Loop, widest};
 
 /// The sum of two or more inputs, with a rectifier behind it or not.
@@ -50,7 +51,7 @@ impl Kernel for Add {
             // SAFETY: pieces do not overlap.
             let gradient = unsafe { gradient.part(range.clone()) };
             if let Some(slope) = self.slope {
-                rectify_gradient(gradient, &output[range.clone()], slope);
+                Rectifier { slope }.turn_back(gradient, &output[range.clone()]);
             }
             for &(to, put) in &places {
                 // SAFETY: pieces do not overlap.
@@ -73,8 +74,7 @@ impl Loop for Sum<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let slope = self.slope;
-        let rectified = |sum: f32| if sum > 0.0 { sum } else { slope * sum };
+        let rectified = |sum: f32| Rectifier { slope: self.slope }.value(sum);
         match self.one {
             Some(one) => {
                 let both = one.iter().zip(self.other);

@@ -8,11 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
-use super::fused::column_sums;
 use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs};
 use super::put::Put;
 use super::scratch;
-use super::sites::{Partials, Sites, cut, fold, repeat};
+use super::sites::{Partials, Sites, column_sums, cut, fold, repeat};
 use crate::compute::vectors::{Loop, widest};
 
 /// A normalisation of so many channels, with a rectifier behind it or not.

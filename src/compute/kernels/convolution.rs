@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
-use super::fused::{add, column_sums, rectify_gradient};
 use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::panel::{Matrix, packed};
+use super::rectifier::Rectifier;
 use super::scratch;
+use super::sites::column_sums;
 use super::strip::{Padded, Sliding, Strip};
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
 use crate::compute::vectors::{Extent, Simd, SimdLoop, transpose};
@@ -179,7 +180,7 @@ impl Kernel for Convolution {
                         // SAFETY: every row belongs to one partial.
                         let gradient = unsafe { gradient.part(row * to..(row + 1) * to) };
                         if let Some(slope) = self.slope {
-                            rectify_gradient(gradient, &output[row * to..(row + 1) * to], slope);
+                            Rectifier { slope }.turn_back(gradient, &output[row * to..(row + 1) * to]);
                         }
                         let (weights, biases) = sums.split_at_mut(weight);
                         column_sums(gradient, self.output.channels, biases);
@@ -264,7 +265,7 @@ impl Convolution {
         crew.pieces(partial, 1 << 12, 4 * count, |range| {
             // SAFETY: pieces do not overlap.
             let total = unsafe { shared.part(range.clone()) };
-            others.chunks_exact(partial).for_each(|other| add(&other[range.clone()], total));
+            others.chunks_exact(partial).for_each(|other| column_sums(&other[range.clone()], range.len(), total));
         });
         bias.copy_from_slice(&total[weight.len()..]);
         let lines = taps * inputs;

@@ -90,7 +90,17 @@ impl<'a> Shared<'a> {
         std::ptr::slice_from_raw_parts_mut(self.start.wrapping_add(range.start), range.len())
     }
 
-    /// A part of it.
+    /// A part of it to read.
+    ///
+    /// # Safety
+    /// No part that overlaps this one is being written.
+    pub unsafe fn view(self, range: Range<usize>) -> &'a [f32] {
+        assert!(range.start <= range.end && range.end <= self.length, "a part lies within its slice");
+        // SAFETY: it lies within the slice, and the caller promises that nobody writes it.
+        unsafe { std::slice::from_raw_parts(self.start.add(range.start), range.len()) }
+    }
+
+    /// A part of it to write.
     ///
     /// # Safety
     /// No part that overlaps this one is in use at the same time.

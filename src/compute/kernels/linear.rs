@@ -7,10 +7,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
-use super::fused::{column_sums, rectify_gradient};
 use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs};
 use super::panel::{Matrix, packed, width};
+use super::rectifier::Rectifier;
 use super::scratch;
+use super::sites::column_sums;
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
 use crate::compute::vectors::{Simd, SimdLoop};
 
@@ -146,7 +147,7 @@ impl Kernel for Linear {
             let shared = Shared::new(gradient);
             crew.pieces(rows * self.outputs, 1 << 14, rows * self.outputs, |range| {
                 // SAFETY: pieces do not overlap.
-                rectify_gradient(unsafe { shared.part(range.clone()) }, &output[range], slope);
+                Rectifier { slope }.turn_back(unsafe { shared.part(range.clone()) }, &output[range]);
             });
         }
         let gradient = &*gradient;

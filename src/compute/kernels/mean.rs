@@ -1,11 +1,10 @@
 //! The mean of every channel over a row's positions.
 
 use super::crew::Shared;
-use super::fused::column_sums;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::scratch;
-use super::sites::{Sites, fold};
+use super::sites::{Sites, column_sums, fold};
 use crate::compute::vectors::{Loop, widest};
 
 /// Images of a place to their channels' means.

@@ -1,6 +1,7 @@
-//! The rectifiers: x above 0, and x times a slope below.
+//! The rectifiers: x above 0, and x times a slope below. On their own, or behind a kernel that does their work in passing.
 
 use super::activation::Function;
+use crate::compute::vectors::{Loop, widest};
 
 /// ReLU with slope 0, LeakyReLU with a slope above 0 and below 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +23,30 @@ impl Function for Rectifier {
     #[inline(always)]
     fn slope(self, value: f32) -> f32 {
         if value > 0.0 { 1.0 } else { self.slope }
+    }
+}
+
+impl Rectifier {
+    /// Turns the gradient behind the rectifier into that before it, given its values.
+    pub(super) fn turn_back(self, gradient: &mut [f32], values: &[f32]) {
+        widest(TurnBack { rectifier: self, gradient, values });
+    }
+}
+
+struct TurnBack<'a> {
+    rectifier: Rectifier,
+    gradient: &'a mut [f32],
+    values: &'a [f32],
+}
+
+impl Loop for TurnBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (gradient, &value) in self.gradient.iter_mut().zip(self.values) {
+            *gradient *= self.rectifier.slope(value);
+        }
     }
 }
 

@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::crew::{Crew, Shared};
-use super::fused::column_sums;
 use super::put::PIECE;
 use super::scratch;
+use crate::compute::vectors::{Loop, widest};
 
 /// The numbers of a period are at least so many: their loop hides what an addition to memory takes.
 const PERIOD: usize = if cfg!(test) { 1 << 3 } else { 1 << 8 };
@@ -107,4 +107,26 @@ pub(super) fn cut<const N: usize>(mut slice: &mut [f32], length: usize) -> [&mut
         slice = rest;
         one
     })
+}
+
+/// Adds the rows of `values`, `width` numbers each and the last perhaps fewer, to `sums`, in order.
+pub(super) fn column_sums(values: &[f32], width: usize, sums: &mut [f32]) {
+    widest(ColumnSums { values, width, sums });
+}
+
+struct ColumnSums<'a> {
+    values: &'a [f32],
+    width: usize,
+    sums: &'a mut [f32],
+}
+
+impl Loop for ColumnSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.values.chunks(self.width) {
+            self.sums.iter_mut().zip(row).for_each(|(sum, number)| *sum += number);
+        }
+    }
 }

@@ -29,7 +29,12 @@ pub(super) struct Arena {
 impl Arena {
     /// A block of so many numbers.
     pub fn new(length: usize) -> Self {
-        Self { numbers: vec![0.0; length + LINE] }
+        Self { numbers: vec![0.0; Self::taken(length)] }
+    }
+
+    /// How many numbers a block of so many has: the beginning is moved to that of a line.
+    pub fn taken(length: usize) -> usize {
+        length + LINE
     }
 
     /// How many numbers it has.
@@ -65,7 +70,7 @@ impl<'a> Open<'a> {
     /// No slot that overlaps it is being written.
     pub unsafe fn read(self, slot: Slot, rows: usize) -> &'a [f32] {
         // SAFETY: the caller's promise.
-        unsafe { self.numbers.part(slot.range(rows)) }
+        unsafe { self.numbers.view(slot.range(rows)) }
     }
 
     /// A slot to write.

@@ -14,6 +14,7 @@ use super::layout::ParameterLayout;
 use super::lower::{Lowered, Purpose, Step, lower};
 use super::plan::{Wanted, plan};
 use crate::compute::kernels::{Crew, ForwardPass, Place, channels_first, channels_last};
+use crate::compute::vectors::Vectors;
 
 /// The most blocks that are kept for batches to come.
 const KEPT_BLOCKS: usize = 64;
@@ -26,6 +27,8 @@ pub struct Servable {
     steps: Vec<Prepared>,
     lives: Vec<Wanted>,
     values: (usize, usize),
+    /// The vectors that the parameters are laid out for.
+    vectors: Vectors,
     blocks: Mutex<Vec<Block>>,
 }
 
@@ -37,7 +40,7 @@ struct Prepared {
     prepared: Vec<f32>,
 }
 
-/// Memory for a batch of so many rows, and where everything lies in it.
+/// Memory for a batch of up to so many rows, and where everything lies in it.
 #[derive(Debug)]
 struct Block {
     rows: usize,
@@ -69,6 +72,7 @@ impl Servable {
             steps,
             lives,
             values: (0, output),
+            vectors: Vectors::widest(),
             blocks: Mutex::new(Vec::new()),
         })
     }
@@ -78,7 +82,8 @@ impl Servable {
         &self.input
     }
 
-    /// The outputs `[rows, …output shape]` of a batch `[rows, …input shape]`, on the threads of the current pool.
+    /// The outputs `[rows, …output shape]` of a batch `[rows, …input shape]`, on the threads of a crew; the vectors are those
+    /// that the network was compiled for.
     ///
     /// # Errors
     /// A batch that is not whole rows, or none.
@@ -89,6 +94,7 @@ impl Servable {
             let reason = format!("{} numbers are no batch of rows of {}", batch.len(), self.input);
             return Err(NetworkError::Batch(reason));
         }
+        let crew = &Crew { vectors: self.vectors, ..*crew };
         let mut block = self.block(rows);
         let open = block.arena.open();
         // SAFETY: the plan gives everything that lives at one step a place of its own, and this batch has the block alone.
@@ -128,11 +134,12 @@ impl Servable {
         blocks.iter_mut().for_each(|block| block.arena.spoil());
     }
 
-    /// A block for so many rows: the smallest that was left and holds them, or a new one.
+    /// A block with room for so many rows and less than twice as many: one that was left, or a new one. So blocks are of
+    /// few sizes, and batches of any size find them again.
     fn block(&self, rows: usize) -> Block {
+        let rows = rows.next_power_of_two();
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = blocks.iter().enumerate().filter(|(_, block)| (rows..=4 * rows).contains(&block.rows));
-        if let Some(at) = fitting.min_by_key(|(_, block)| block.rows).map(|(at, _)| at) {
+        if let Some(at) = blocks.iter().position(|block| block.rows == rows) {
             return blocks.swap_remove(at);
         }
         drop(blocks);

@@ -112,20 +112,20 @@ impl Kernel for TensorLayer {
             self.op.backward(input).map_err(candle_core::Error::wrap)
         };
         let backward = run().expect(FITS);
-        for (gradient, to) in backward.parameters.iter().zip(pass.parameter_gradients.iter_mut()) {
-            if let Some(gradient) = gradient {
-                super::layout::copy(gradient, to).expect(FITS);
-            }
+        let parameters = backward.parameters.iter().zip(pass.parameter_gradients.iter_mut()).zip(&self.parameters);
+        for ((gradient, to), _) in parameters.filter(|(_, spec)| spec.kind == ParameterKind::Trained) {
+            super::layout::copy(gradient.as_ref().expect(FITS), to).expect(FITS);
         }
         for ((gradient, arrival), shape) in backward.inputs.iter().zip(pass.input_gradients).zip(&self.inputs) {
-            match (gradient, arrival) {
-                (Some(gradient), Arrival::First(to)) => numbers(gradient, shape, to).expect(FITS),
-                (Some(gradient), Arrival::Further(to)) => {
+            let gradient = || gradient.as_ref().expect(FITS);
+            match arrival {
+                Arrival::Unwanted | Arrival::InPlace => {}
+                Arrival::First(to) => numbers(gradient(), shape, to).expect(FITS),
+                Arrival::Further(to) => {
                     let mut further = vec![0.0; to.len()];
-                    numbers(gradient, shape, &mut further).expect(FITS);
+                    numbers(gradient(), shape, &mut further).expect(FITS);
                     to.iter_mut().zip(further).for_each(|(sum, number)| *sum += number);
                 }
-                _ => {}
             }
         }
     }

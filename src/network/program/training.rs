@@ -26,7 +26,7 @@ pub struct TrainingProgram {
     result: (Slot, Slot),
     rows: usize,
     arena: Arena,
-    /// What the values of one row and of one batch take at least: every step's output once.
+    /// Numbers of one row's values: the input and every step's output.
     values: usize,
 }
 
@@ -60,6 +60,20 @@ enum Below {
 impl TrainingProgram {
     /// Compiles a network for batches of up to `rows` rows.
     pub fn compile(network: &Network, rows: usize) -> Self {
+        let (mut program, length) = Self::laid(network, rows);
+        program.arena = Arena::new(length);
+        program
+    }
+
+    /// Numbers that the values of a batch of `rows` rows take and that a program for it works with: [`Self::activations`]
+    /// and [`Self::working`] of it, without taking the memory.
+    pub fn sizes(network: &Network, rows: usize) -> (usize, usize) {
+        let (program, length) = Self::laid(network, rows);
+        (program.activations(), Arena::taken(length))
+    }
+
+    /// A program without its block, and how long that is to be.
+    fn laid(network: &Network, rows: usize) -> (Self, usize) {
         let layout = ParameterLayout::of(network);
         let lowered = lower(network, &layout, Purpose::Training);
         let Schedule { wants, gradients, saved, values, returning } =
@@ -104,17 +118,18 @@ impl TrainingProgram {
             parameters: step.parameters.iter().map(|&at| layout.placed()[at].range.clone()).collect(),
             step,
         });
-        Self {
+        let program = Self {
             steps: planned.collect(),
             input: network.input().clone(),
             output: place,
             batch: slots[values[0]],
             result,
             rows,
-            arena: Arena::new(length),
+            arena: Arena::default(),
             values: numbers,
             layout,
-        }
+        };
+        (program, length)
     }
 
     /// Where every parameter lies in the slices that the program is run with.
@@ -127,7 +142,7 @@ impl TrainingProgram {
         self.rows
     }
 
-    /// Numbers that the values of a batch of all rows take, each kept once.
+    /// Numbers of a batch of all rows and of every step's output for it.
     pub fn activations(&self) -> usize {
         self.values * self.rows
     }

@@ -9,7 +9,7 @@ use perennial::compute::pool::Pool;
 use perennial::stream::{Label, StoredExample};
 use perennial::training::assembly::Assembly;
 use perennial::training::encoded::{EncodedLabels, EncodedRows};
-use perennial::training::step::{Batch, step};
+use perennial::training::step::Batch;
 
 use super::quantile;
 use super::subject::{Subject, rule};
@@ -81,9 +81,8 @@ fn class(subject: &Subject, example: &StoredExample) -> Option<u32> {
 }
 
 fn learn(subject: &mut Subject, rows: &EncodedRows) {
-    let Subject { model, state, .. } = subject;
-    let batch = Batch::of(rows, &model.targets, &Device::Cpu).expect("a batch");
-    step(&model.network, state, &batch, &rule()).expect("a step");
+    let batch = Batch::of(rows, &subject.model.targets, &Device::Cpu).expect("a batch");
+    subject.engine.step(&batch, &rule()).expect("a step");
 }
 
 fn one_after_the_other(subject: &mut Subject, batch: usize) -> f64 {

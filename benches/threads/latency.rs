@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
+use perennial::compute::kernels::Crew;
 use perennial::compute::pool::Pool;
-use perennial::network::execute;
+use perennial::network::program::Servable;
 use perennial::training::encoded::EncodedRows;
-use perennial::training::step::{Batch, step};
+use perennial::training::step::Batch;
 
 use super::quantile;
 use super::subject::{Subject, rule};
@@ -86,13 +87,13 @@ fn turn(sharing: &Sharing) -> (Vec<f64>, f64) {
 }
 
 fn train(pool: &Pool, ended: &AtomicBool, steps: &AtomicU64) {
-    let Subject { model, mut state, examples } = Subject::new(784, &[512, 512], BATCH as u64);
+    let Subject { model, mut engine, examples, .. } = Subject::new(784, &[512, 512], BATCH as u64);
     let rows = EncodedRows::encode(&model, examples.iter().map(|example| &**example));
     while !ended.load(Ordering::Relaxed) {
         let stride = || {
             for _ in 0..STRIDE {
                 let batch = Batch::of(&rows, &model.targets, &Device::Cpu).expect("a batch");
-                step(&model.network, &mut state, &batch, &rule()).expect("a step");
+                engine.step(&batch, &rule()).expect("a step");
             }
         };
         pool.run(stride).expect("steps");
@@ -101,14 +102,11 @@ fn train(pool: &Pool, ended: &AtomicBool, steps: &AtomicU64) {
 }
 
 fn ask(pool: &Pool) -> Vec<f64> {
-    let Subject { model, state, examples } = Subject::new(784, &[256], 1);
+    let Subject { model, parameters, examples, .. } = Subject::new(784, &[256], 1);
     let mut numbers = Vec::new();
     model.encoder.encode_into(&examples[0].row, &mut numbers);
-    let answer = || {
-        let batch = Tensor::from_slice(&numbers, (1, numbers.len()), &Device::Cpu).expect("a batch");
-        let output = execute::evaluate(&model.network, &state.parameters, &batch).expect("an output");
-        output.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("numbers")
-    };
+    let servable = Servable::compile(&model.network, &parameters).expect("weights of the network");
+    let answer = || servable.run(&numbers, &Crew::of_pool()).expect("an output");
     let request = |_| {
         thread::sleep(PAUSE);
         let began = Instant::now();

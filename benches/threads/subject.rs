@@ -5,22 +5,25 @@ use std::sync::Arc;
 use candle_core::Device;
 use perennial::compute::optimizer::{Optimizer, Rate};
 use perennial::compute::random::{Purpose, Random};
-use perennial::growth::State;
+use perennial::network::Parameters;
 use perennial::network::builders::NetworkSpec;
 use perennial::network::initialize::initialize;
+use perennial::network::program::TrainingProgram;
 use perennial::registry::Model;
 use perennial::stream::{Encoder, Label, Schema, Seq, StoredExample, Targets, Task, Value};
+use perennial::training::engine::Engine;
 use perennial::training::step::{StepRule, first_state};
 
 /// How steps are done.
 pub fn rule() -> StepRule {
-    StepRule { optimizer: Optimizer::ADAM, rate: Rate::constant(0.001), seed: 1 }
+    StepRule::plain(Optimizer::ADAM, Rate::constant(0.001), 1)
 }
 
-/// A model of ten classes, its training state, and rows to learn from.
+/// A model of ten classes, its weights, its training state, and rows to learn from.
 pub struct Subject {
     pub model: Model,
-    pub state: State,
+    pub parameters: Parameters,
+    pub engine: Engine,
     pub examples: Vec<Arc<StoredExample>>,
 }
 
@@ -36,7 +39,8 @@ impl Subject {
         let network = NetworkSpec::Mlp { hidden: hidden.to_vec(), dropout: 0.0 };
         let network = network.build(&encoder.shape(), targets.outputs()).expect("a network");
         let parameters = initialize(&network, 1, &Device::Cpu).expect("parameters");
-        let state = first_state(&network, parameters, &Optimizer::ADAM).expect("a state");
+        let state = first_state(&network, parameters.clone(), &Optimizer::ADAM).expect("a state");
+        let engine = Engine::load(TrainingProgram::compile(&network, 128), &state).expect("an engine");
         let example = |seq: u64| {
             let mut random = Random::keyed(3, Purpose::Demonstration, seq, "threads");
             let row = vec![Value::Vector((0..inputs).map(|_| random.normal() as f32).collect())];
@@ -44,7 +48,7 @@ impl Subject {
         };
         let examples: Vec<Arc<StoredExample>> = (1..=rows).map(example).collect();
         encoder.observe(examples.iter().map(|example| &example.row));
-        Self { model: Model { network, encoder, targets }, state, examples }
+        Self { model: Model { network, encoder, targets }, parameters, engine, examples }
     }
 
     /// The rows in batches of this size.

@@ -2,6 +2,7 @@
 
 mod client;
 mod demo;
+mod device;
 mod explain;
 mod grow;
 mod growth;
@@ -38,6 +39,8 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Watch a network learn and grow on handwritten digits.
     Demo(demo::DemoArguments),
+    /// List the devices that can train, or check one against the CPU.
+    Device(device::DeviceArguments),
     /// Create, list, show, change and delete learners.
     Learner(learner::LearnerArguments),
     /// Stream a file of labelled examples to a learner; safe to run again after an interruption.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
+            Command::Device(arguments) => device::run(arguments).await,
             Command::Learner(arguments) => learner::run(arguments).await,
             Command::Ingest(arguments) => ingest::run(arguments).await,
             Command::Predict(arguments) => predict::run(arguments).await,

@@ -25,6 +25,9 @@ pub struct ServeArguments {
     /// The database, `sqlite:PATH` [default: perennial.db in the data folder].
     #[arg(long, env = "PERENNIAL_DATABASE")]
     database: Option<String>,
+    /// What trains: `cpu`, `cuda:N`, or `auto` for `cuda:0` where it can be used [default: cpu].
+    #[arg(long, env = "PERENNIAL_DEVICE")]
+    device: Option<String>,
     /// A configuration file; `config/default.toml` shows every key.
     #[arg(long, env = "PERENNIAL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -37,6 +40,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         port: arguments.port,
         data_dir: arguments.data_dir,
         database: arguments.database,
+        device: arguments.device,
     })?;
     start_log(&config.log)?;
     let server = Server::start(config).await?;

@@ -22,6 +22,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--database`
     pub database: Option<String>,
+    /// `--device`
+    pub device: Option<String>,
 }
 
 /// What is wrong with the configuration.
@@ -77,6 +79,9 @@ impl Config {
         }
         if let Some(database) = &overrides.database {
             loaded.storage.database.clone_from(database);
+        }
+        if let Some(device) = &overrides.device {
+            loaded.training.device.clone_from(device);
         }
         loaded.training.keep_versions = loaded.storage.keep_versions;
         loaded.check()?;
@@ -170,8 +175,9 @@ mod tests {
     fn flags_win_over_variables_and_variables_over_the_file() {
         let text = "[server]\nhost = \"0.0.0.0\"\nport = 1\nstop_seconds = 3\n";
         let variables = [("PERENNIAL_SERVER__PORT", "2"), ("PERENNIAL_LIMITS__EXAMPLES", "9")];
-        let overrides = Overrides { host: Some("::1".into()), ..Overrides::default() };
+        let overrides = Overrides { host: Some("::1".into()), device: Some("auto".into()), ..Overrides::default() };
         let config = load(text, &variables, overrides).expect("valid");
+        assert_eq!(config.training.device, "auto");
         assert_eq!((config.server.host.as_str(), config.server.port, config.server.stop_seconds), ("::1", 2, 3));
         assert_eq!(config.limits.examples, 9);
     }

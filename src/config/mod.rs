@@ -104,8 +104,10 @@ pub struct ServingConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// `cpu`, or `cuda:0` in a build with CUDA.
+    /// `cpu`, `cuda:N` in a build with CUDA, or `auto`.
     pub device: String,
+    /// How exactly a GPU computes matrix products: `f32`, `tf32` or `bf16`.
+    pub precision: String,
     /// Compute threads; 0: one for every core (one fewer, at least one, where they cannot be nicer than the rest).
     pub threads: usize,
     /// How much nicer than the process they are, 0 to 19.
@@ -184,6 +186,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             device: "cpu".into(),
+            precision: "f32".into(),
             threads: 0,
             nice: 19,
             trainers: 1,

@@ -11,6 +11,7 @@ use candle_core::{Device, Tensor};
 
 use super::rescale::{Rescaling, last_layer, no_last_layer};
 use super::step::{Batch, StepError, StepOutcome, StepRule};
+use crate::compute::finite::lend;
 use crate::compute::kernels::{Crew, Shared};
 use crate::compute::memory::Memory;
 use crate::compute::optimizer::{
@@ -190,7 +191,7 @@ impl Engine {
         let number = self.steps + 1;
         let mut mean = Ok(f64::NAN);
         let (program, weights, gradients) = (&mut self.program, &self.weights, &mut self.gradients);
-        super::step::lend(&batch.inputs, |inputs| {
+        lend(&batch.inputs, |inputs| {
             program.run((weights, gradients), inputs, (rule.seed, number), |output, gradient| {
                 gradient.copy_from_slice(output);
                 mean = batch.targets.mean_loss(gradient);

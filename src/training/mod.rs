@@ -22,7 +22,7 @@ pub mod growth_order;
 pub mod history;
 mod inputs;
 pub mod journal;
-mod learned;
+pub mod learned;
 pub mod learner;
 mod learner_slot;
 mod load;

@@ -4,12 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{CpuStorage, Storage, Tensor};
+use candle_core::Tensor;
 
 use super::encoded::{EncodedLabels, EncodedRows};
-use crate::compute::optimizer::{
-    Decays, Optimizer, OptimizerState, Rate, Terms, UpdateError, clip_factor, norm_and_check,
-};
+use crate::compute::finite::{Squares, first_beyond, squares};
+use crate::compute::optimizer::{Decays, Optimizer, OptimizerState, Rate, Terms, UpdateError, clip_factor};
 use crate::growth::State;
 use crate::network::execute::{backward, forward};
 use crate::network::loss;
@@ -65,7 +64,7 @@ pub struct StepRule {
 
 impl StepRule {
     /// Steps of this optimizer at this rate, without clipping and averages.
-    pub fn plain(optimizer: Optimizer, rate: Rate, seed: u64) -> Self {
+    pub const fn plain(optimizer: Optimizer, rate: Rate, seed: u64) -> Self {
         Self { optimizer, rate, seed, clip_norm: None, average_decay: 0.0 }
     }
 }
@@ -130,17 +129,12 @@ pub fn step(network: &Network, state: &mut State, batch: &Batch, rule: &StepRule
     }
     let statistics = pass.statistics.clone();
     let gradients = backward(network, &state.parameters, pass, &gradient)?;
-    let mut squares = 0.0;
-    for (id, gradient) in &gradients {
-        squares += lend(gradient, norm_and_check)?;
-        if !squares.is_finite() {
-            return Ok(StepOutcome::NonFinite { what: format!("gradient of {id}") });
-        }
-    }
-    for (id, statistic) in &statistics {
-        if !within(statistic, f32::MAX)? {
-            return Ok(StepOutcome::NonFinite { what: format!("statistic {id}") });
-        }
+    let squares = match squares(gradients.iter())? {
+        Squares::Sum(squares) => squares,
+        Squares::TooLarge(id) => return Ok(StepOutcome::NonFinite { what: format!("gradient of {id}") }),
+    };
+    if let Some(id) = first_beyond(statistics.iter(), f32::MAX)? {
+        return Ok(StepOutcome::NonFinite { what: format!("statistic {id}") });
     }
     let terms = Terms {
         clip: clip_factor(squares, rule.clip_norm),
@@ -187,24 +181,6 @@ pub fn first_state(network: &Network, parameters: Parameters, optimizer: &Optimi
         moments.insert(id.to_string(), optimizer.moments(parameter, out_axis, in_axis, 0)?);
     }
     Ok(State { parameters, optimizer: OptimizerState { step: 0, moments } })
-}
-
-/// Whether every element is a number of at most this size.
-fn within(tensor: &Tensor, largest: f32) -> candle_core::Result<bool> {
-    lend(tensor, |values| {
-        // Without an early exit the loop over a chunk becomes vector instructions.
-        values.chunks(4_096).all(|chunk| chunk.iter().fold(true, |all, value| all & (value.abs() <= largest)))
-    })
-}
-
-/// The numbers of a tensor, copied only where they are not on the CPU in order.
-pub(super) fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-        return Ok(use_numbers(&values[start..end]));
-    }
-    drop(storage);
-    Ok(use_numbers(&tensor.flatten_all()?.to_vec1::<f32>()?))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use candle_core::Device;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ use super::store::{CreateError, Store};
 use super::turns::TurnQueue;
 use crate::compute::device;
 use crate::compute::pool::Pool;
+use crate::compute::precision::{Precision, PrecisionError};
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
 use crate::registry::VersionId;
@@ -51,6 +53,9 @@ pub enum SupervisorError {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] device::DeviceError),
+    /// The precision cannot be had on the device.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The pool cannot be started.
     #[error(transparent)]
     Pool(#[from] crate::compute::pool::PoolError),
@@ -82,7 +87,7 @@ impl Supervisor {
     /// Starts the training threads and takes up every learner of the store.
     ///
     /// # Errors
-    /// The device, the threads or the store. Must be called on an async runtime that outlives it.
+    /// The device, its precision, the threads or the store. Must be called on an async runtime that outlives it.
     pub async fn start(
         store: Arc<dyn Store>,
         config: &TrainingConfig,
@@ -93,7 +98,7 @@ impl Supervisor {
             store,
             runtime: Handle::current(),
             pool: Pool::start("training", config.threads, config.nice)?,
-            device: device::open(&config.device)?,
+            device: open_device(config)?,
             metrics,
             live_moved,
             config: config.clone(),
@@ -180,6 +185,21 @@ impl Supervisor {
             tracing::error!("the trainers could not be wound up");
         }
     }
+}
+
+/// Opens the device and chooses the precision, and logs which device it is and why.
+fn open_device(config: &TrainingConfig) -> Result<Device, SupervisorError> {
+    let opened = device::open(config.device.parse()?)?;
+    let precision: Precision = config.precision.parse()?;
+    match &opened.fallback {
+        // Whoever says `auto` wants the server to run here too: what was chosen for a GPU waits for one.
+        Some(reason) => tracing::info!(device = %opened.name, %reason, "training on the cpu"),
+        None => {
+            precision.choose(&opened.device)?;
+            tracing::info!(device = %opened.name, precision = precision.name(), "training device");
+        }
+    }
+    Ok(opened.device)
 }
 
 impl Inner {

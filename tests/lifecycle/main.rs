@@ -1,6 +1,7 @@
 //! The life of a whole server process: the demonstration, kill -9, graceful stop.
 
 mod demo;
+mod device;
 mod features;
 mod kill;
 mod server;

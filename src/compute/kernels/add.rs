@@ -20,6 +20,10 @@ impl Kernel for Add {
         Needs { inputs: false, output: self.slope.is_some() }
     }
 
+    fn passes_on(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn rectified(&self, slope: f32) -> Option<Arc<dyn Kernel>> {
         self.slope.is_none().then(|| Arc::new(Self { slope: Some(slope) }) as _)
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::crew::{Crew, Shared};
-use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs};
+use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs};
 use super::put::Put;
 use super::scratch;
 use super::sites::{Partials, Sites, column_sums, cut, fold, repeat};
@@ -84,6 +84,10 @@ impl Kernel for BatchNorm {
         Needs { inputs: true, output: false }
     }
 
+    fn passes_on(&self) -> Option<usize> {
+        Some(0)
+    }
+
     /// Mean, inverse deviation and shift of every channel as the forward pass took them.
     fn saved_per_batch(&self) -> usize {
         3 * self.channels
@@ -145,7 +149,7 @@ impl Kernel for BatchNorm {
     }
 
     fn backward(&self, pass: BackwardPass<'_>) {
-        let (batch, gradient, channels) = (pass.inputs[0], &*pass.gradient, self.channels);
+        let (batch, channels) = (pass.inputs[0], self.channels);
         let sites = Sites::of(batch, channels);
         let period = sites.period();
         let (means, rest) = pass.saved.split_at(channels);
@@ -163,6 +167,7 @@ impl Kernel for BatchNorm {
             repeat(factor, factors);
             repeat(shifts, period_shifts);
             let affine = Affine { means: period_means, factors, shifts: period_shifts, slope: self.slope };
+            let gradient = &*pass.gradient;
             let work = |range: Range<usize>, sums: &mut [f32]| {
                 scratch::with(2 * period, |room| {
                     let [plain, along] = cut(room, period);
@@ -190,14 +195,23 @@ impl Kernel for BatchNorm {
                     slope[channel] = (factor * inverse * along / count) as f32;
                 }
             });
-            let Some((to, put)) = pass.input_gradients[0].place() else { return };
             repeat(constant, constants);
             repeat(slope, slopes);
+            let back = Back { affine, constants, slopes };
+            if matches!(pass.input_gradients[0], Arrival::InPlace) {
+                let gradient = Shared::new(pass.gradient);
+                return sites.each(pass.crew, 16, |range| {
+                    // SAFETY: pieces do not overlap.
+                    let gradient = unsafe { gradient.part(range.clone()) };
+                    widest(BackInPlace { back, batch: &batch[range], gradient });
+                });
+            }
+            let Some((to, put)) = pass.input_gradients[0].place() else { return };
             sites.each(pass.crew, 16, |range| {
                 // SAFETY: pieces do not overlap.
                 let to = unsafe { to.part(range.clone()) };
                 let (batch, gradient) = (&batch[range.clone()], &gradient[range]);
-                widest(Back { affine, constants, slopes, batch, gradient, put, to });
+                widest(BackTo { back, batch, gradient, put, to });
             });
         });
     }
@@ -315,35 +329,76 @@ impl Loop for Through<'_> {
 }
 
 /// The gradient by the batch.
+#[derive(Clone, Copy)]
 struct Back<'a> {
     affine: Affine<'a>,
     constants: &'a [f32],
     slopes: &'a [f32],
+}
+
+impl Back<'_> {
+    /// The gradient by a number of the batch.
+    #[inline(always)]
+    fn number(self, [mean, factor, shift, constant, along]: [f32; 5], x: f32, gradient: f32) -> f32 {
+        let aside = x - mean;
+        let through = if aside * factor + shift > 0.0 { gradient } else { self.affine.slope * gradient };
+        factor * through - constant - aside * along
+    }
+}
+
+/// The gradient by the batch, elsewhere.
+struct BackTo<'a> {
+    back: Back<'a>,
     batch: &'a [f32],
     gradient: &'a [f32],
     put: Put,
     to: &'a mut [f32],
 }
 
-impl Loop for Back<'_> {
+impl Loop for BackTo<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Affine { means, factors, shifts, slope } = self.affine;
+        let back = self.back;
+        let Affine { means, factors, shifts, .. } = back.affine;
         let length = means.len();
         let pieces = self.to.chunks_mut(length).zip(self.batch.chunks(length)).zip(self.gradient.chunks(length));
         for ((to, numbers), gradient) in pieces {
-            let places = means.iter().zip(factors).zip(shifts).zip(self.constants).zip(self.slopes);
+            let places = means.iter().zip(factors).zip(shifts).zip(back.constants).zip(back.slopes);
             let numbers = numbers.iter().zip(gradient).zip(places);
             self.put.all(
                 to,
                 numbers.map(|((x, gradient), ((((mean, factor), shift), constant), along))| {
-                    let aside = x - mean;
-                    let through = if aside * factor + shift > 0.0 { *gradient } else { slope * gradient };
-                    factor * through - constant - aside * along
+                    back.number([*mean, *factor, *shift, *constant, *along], *x, *gradient)
                 }),
             );
+        }
+    }
+}
+
+/// The gradient by the batch, in the place of that by the output.
+struct BackInPlace<'a> {
+    back: Back<'a>,
+    batch: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+impl Loop for BackInPlace<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let back = self.back;
+        let Affine { means, factors, shifts, .. } = back.affine;
+        let length = means.len();
+        for (gradient, numbers) in self.gradient.chunks_mut(length).zip(self.batch.chunks(length)) {
+            let places = means.iter().zip(factors).zip(shifts).zip(back.constants).zip(back.slopes);
+            for ((gradient, x), ((((mean, factor), shift), constant), along)) in
+                gradient.iter_mut().zip(numbers).zip(places)
+            {
+                *gradient = back.number([*mean, *factor, *shift, *constant, *along], *x, *gradient);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::crew::{Crew, Shared};
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs};
 use super::put::{PIECE, Put};
-use crate::compute::vectors::{Loop, widest};
+use crate::compute::vectors::{Simd, SimdLoop};
 
 /// The channels of all inputs one after the other.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Kernel for Concat {
             let to = unsafe { output.part(sites.start * all..sites.end * all) };
             for ((run, channels), from) in self.runs().zip(inputs) {
                 let from = (&from[sites.start * channels..sites.end * channels], Run { start: 0, of: channels });
-                widest(Move { channels, from, put: Put::Over, to: (&mut *to, run) });
+                pass.crew.vectors.run(Move { channels, from, put: Put::Over, to: (&mut *to, run) });
             }
         });
     }
@@ -70,7 +70,12 @@ impl Kernel for Concat {
                 let Some((to, put)) = *place else { continue };
                 // SAFETY: pieces do not overlap.
                 let to = unsafe { to.part(sites.start * channels..sites.end * channels) };
-                widest(Move { channels, from: (gradient, run), put, to: (to, Run { start: 0, of: channels }) });
+                pass.crew.vectors.run(Move {
+                    channels,
+                    from: (gradient, run),
+                    put,
+                    to: (to, Run { start: 0, of: channels }),
+                });
             }
         });
     }
@@ -88,7 +93,7 @@ impl Kernel for Split {
             // SAFETY: pieces do not overlap.
             let to = unsafe { output.part(sites.start * channels..sites.end * channels) };
             let from = (&input[sites.start * self.of..sites.end * self.of], Run { start: self.start, of: self.of });
-            widest(Move { channels, from, put: Put::Over, to: (to, Run { start: 0, of: channels }) });
+            pass.crew.vectors.run(Move { channels, from, put: Put::Over, to: (to, Run { start: 0, of: channels }) });
         });
     }
 
@@ -102,7 +107,7 @@ impl Kernel for Split {
                 to.fill(0.0);
             }
             let from = (&gradient[sites.start * channels..sites.end * channels], Run { start: 0, of: channels });
-            widest(Move { channels, from, put, to: (to, Run { start: self.start, of: self.of }) });
+            pass.crew.vectors.run(Move { channels, from, put, to: (to, Run { start: self.start, of: self.of }) });
         });
     }
 }
@@ -120,16 +125,38 @@ struct Move<'a> {
     to: (&'a mut [f32], Run),
 }
 
-impl Loop for Move<'_> {
+impl SimdLoop for Move<'_> {
     type Output = ();
 
+    /// A run is a few vectors at most: its end is a part of one, or the loop would go number by number.
     #[inline(always)]
-    fn run(self) {
-        let (from, to) = (self.from.1, self.to.1);
-        let sites = self.to.0.chunks_exact_mut(to.of).zip(self.from.0.chunks_exact(from.of));
-        for (site, numbers) in sites {
-            let site = &mut site[to.start..to.start + self.channels];
-            self.put.all(site, numbers[from.start..from.start + self.channels].iter().copied());
+    fn run<S: Simd>(self) {
+        let ((from, of), (to, into)) = (self.from, self.to);
+        let sites = to.len() / into.of;
+        assert!(
+            of.start + self.channels <= of.of && into.start + self.channels <= into.of && from.len() >= sites * of.of
+        );
+        let whole = self.channels / S::LANES * S::LANES;
+        let rest = self.channels - whole;
+        for site in 0..sites {
+            // SAFETY: inside `Vectors::run`; the run lies within every site of both slices.
+            unsafe {
+                let from = from.as_ptr().add(site * of.of + of.start);
+                let to = to.as_mut_ptr().add(site * into.of + into.start);
+                for at in (0..whole).step_by(S::LANES) {
+                    let numbers = S::load(from.add(at));
+                    let sum = if self.put == Put::Over { numbers } else { S::add(numbers, S::load(to.add(at))) };
+                    S::store(to.add(at), sum);
+                }
+                if rest > 0 {
+                    let numbers = S::load_part(from.add(whole), rest);
+                    let sum = match self.put {
+                        Put::Over => numbers,
+                        Put::Onto => S::add(numbers, S::load_part(to.add(whole), rest)),
+                    };
+                    S::store_part(to.add(whole), sum, rest);
+                }
+            }
         }
     }
 }

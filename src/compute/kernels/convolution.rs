@@ -12,10 +12,10 @@ use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::panel::{Matrix, packed};
 use super::rectifier::Rectifier;
 use super::scratch;
-use super::sites::column_sums;
+use super::sites::{add, column_sums};
 use super::strip::{Padded, Sliding, Strip};
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
-use crate::compute::vectors::{Simd, SimdLoop};
+use crate::compute::vectors::{Extent, Simd, SimdLoop, transpose};
 
 /// The most partial sums of a weight's gradient: so many threads can share a backward pass.
 const MOST_PARTIALS: usize = 8;
@@ -58,32 +58,50 @@ impl Convolution {
         2 * rows * self.output.numbers() * self.of_group().0 * self.taps()
     }
 
+    /// The weight `[out, in, taps]` with its last axes turned, `[out, taps, in]`: panels are packed from that along memory.
+    fn with_turned<R>(&self, weight: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
+        let ((inputs, _), taps) = (self.of_group(), self.taps());
+        if inputs == 1 || taps == 1 {
+            return work(weight);
+        }
+        scratch::with(weight.len(), |turned| {
+            let extent = Extent { rows: inputs, columns: taps, pitch: taps, turned_pitch: inputs };
+            let filters = weight.chunks_exact(inputs * taps).zip(turned.chunks_exact_mut(inputs * taps));
+            filters.for_each(|(filter, turned)| transpose(filter, turned, extent));
+            work(turned)
+        })
+    }
+
     /// The weight of the forward pass as panels, group behind group.
     fn pack_forward(&self, weight: &[f32], crew: &Crew, to: &mut [f32]) {
         let ((inputs, outputs), taps) = (self.of_group(), self.taps());
         let size = packed(inputs * taps, outputs, crew.vectors.lanes());
-        for (group, to) in to.chunks_exact_mut(size).enumerate().take(self.groups) {
-            let weights = &weight[group * outputs * inputs * taps..(group + 1) * outputs * inputs * taps];
-            let runs = &self.forward.1.kernel;
-            let matrix = Matrix { weights, runs, depth_step: taps, depths: inputs, column_step: inputs * taps };
-            matrix.pack_all(outputs, crew.vectors.lanes(), to);
-        }
+        let runs: Vec<usize> = self.forward.1.kernel.iter().map(|tap| tap * inputs).collect();
+        self.with_turned(weight, |weight| {
+            let groups = weight.chunks_exact(outputs * inputs * taps).zip(to.chunks_exact_mut(size));
+            for (weights, to) in groups {
+                let matrix = Matrix { weights, runs: &runs, depth_step: 1, depths: inputs, column_step: inputs * taps };
+                matrix.pack_all(outputs, crew.vectors.lanes(), to);
+            }
+        });
     }
 
     /// The weight of the gradient by the input, strip behind strip and group behind group.
     fn pack_backward(&self, weight: &[f32], crew: &Crew, to: &mut [f32]) {
         let ((inputs, outputs), taps) = (self.of_group(), self.taps());
-        let mut at = 0;
-        for strip in &self.backward.1 {
-            let size = packed(outputs * strip.kernel.len(), inputs, crew.vectors.lanes());
-            for group in 0..self.groups {
-                let weights = &weight[group * outputs * inputs * taps..(group + 1) * outputs * inputs * taps];
-                let runs = &strip.kernel;
-                let matrix = Matrix { weights, runs, depth_step: inputs * taps, depths: outputs, column_step: taps };
-                matrix.pack_all(inputs, crew.vectors.lanes(), &mut to[at..at + size]);
-                at += size;
+        self.with_turned(weight, |weight| {
+            let mut at = 0;
+            for strip in &self.backward.1 {
+                let size = packed(outputs * strip.kernel.len(), inputs, crew.vectors.lanes());
+                let runs: Vec<usize> = strip.kernel.iter().map(|tap| tap * inputs).collect();
+                for weights in weight.chunks_exact(outputs * inputs * taps) {
+                    let matrix =
+                        Matrix { weights, runs: &runs, depth_step: inputs * taps, depths: outputs, column_step: 1 };
+                    matrix.pack_all(inputs, crew.vectors.lanes(), &mut to[at..at + size]);
+                    at += size;
+                }
             }
-        }
+        });
     }
 
     fn packed_backward(&self, lanes: usize) -> usize {
@@ -133,7 +151,7 @@ impl Kernel for Convolution {
             rows, inputs, parameters, output, gradient, input_gradients, parameter_gradients, crew, ..
         } = pass;
         let (finish, target) = match &mut input_gradients[0] {
-            Arrival::Unwanted => (Finish::Store, None),
+            Arrival::Unwanted | Arrival::InPlace => (Finish::Store, None),
             Arrival::First(values) => (Finish::Store, Some(Shared::new(values))),
             Arrival::Further(values) => (Finish::Add, Some(Shared::new(values))),
         };
@@ -237,30 +255,28 @@ impl Convolution {
         });
     }
 
-    /// Adds the partials and lays them as the parameters lie.
-    fn collect(&self, sums: &[f32], partial: usize, gradients: &mut [&mut [f32]], crew: &Crew) {
+    /// Adds the partials, `[group, taps, in, out]` and the bias's behind them, and lays them as the parameters lie.
+    fn collect(&self, sums: &mut [f32], partial: usize, gradients: &mut [&mut [f32]], crew: &Crew) {
         let [weight, bias, ..] = gradients else { unreachable!("a convolution has a weight and a bias") };
         let ((inputs, outputs), taps) = (self.of_group(), self.taps());
-        let channels = self.output.channels;
-        for (channel, bias) in bias.iter_mut().enumerate() {
-            let numbers = sums.chunks_exact(partial).map(|sums| sums[partial - channels + channel]);
-            *bias = numbers.fold(0.0, |sum, number| sum + number);
-        }
-        let weight = Shared::new(weight);
-        let count = self.groups * taps * inputs;
-        crew.pieces(channels, 8, 4 * sums.len(), |range| {
-            // SAFETY: pieces of the out channels do not overlap.
-            let weight = unsafe { weight.part(range.start * inputs * taps..range.end * inputs * taps) };
-            let group = |channel: usize| channel / outputs;
-            for at in 0..taps * inputs {
-                let (tap, input) = (at / inputs, at % inputs);
-                for channel in range.clone() {
-                    let from = (group(channel) * (count / self.groups) + at) * outputs + channel % outputs;
-                    let mut sum = 0.0;
-                    for sums in sums.chunks_exact(partial) {
-                        sum += sums[from];
-                    }
-                    weight[((channel - range.start) * inputs + input) * taps + tap] = sum;
+        let count = sums.len();
+        let (total, others) = sums.split_at_mut(partial);
+        let shared = Shared::new(total);
+        crew.pieces(partial, 1 << 12, 4 * count, |range| {
+            // SAFETY: pieces do not overlap.
+            let total = unsafe { shared.part(range.clone()) };
+            others.chunks_exact(partial).for_each(|other| add(&other[range.clone()], total));
+        });
+        bias.copy_from_slice(&total[weight.len()..]);
+        let lines = taps * inputs;
+        let turned = Extent { rows: lines, columns: outputs, pitch: outputs, turned_pitch: lines };
+        let filters = Extent { rows: taps, columns: inputs, pitch: inputs, turned_pitch: taps };
+        scratch::with(lines * outputs, |room| {
+            let groups = total.chunks_exact(lines * outputs).zip(weight.chunks_exact_mut(lines * outputs));
+            for (total, weight) in groups {
+                transpose(total, room, turned);
+                for (filter, weight) in room.chunks_exact(lines).zip(weight.chunks_exact_mut(lines)) {
+                    transpose(filter, weight, filters);
                 }
             }
         });

@@ -11,6 +11,10 @@ impl Kernel for Copy {
         Needs { inputs: false, output: false }
     }
 
+    fn passes_on(&self) -> Option<usize> {
+        Some(0)
+    }
+
     fn forward(&self, pass: ForwardPass<'_>) {
         pass.output.copy_from_slice(pass.inputs[0]);
     }

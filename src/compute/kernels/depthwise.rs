@@ -6,12 +6,11 @@
 
 use super::crew::Shared;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
-use super::plane::transpose;
 use super::put::Put;
 use super::scratch;
 use super::strip::Sliding;
 use super::window::{Windows, load, store, vectors_for};
-use crate::compute::vectors::{Simd, SimdLoop};
+use crate::compute::vectors::{Extent, Simd, SimdLoop, transpose};
 
 /// A depthwise convolution over images of one place.
 #[derive(Debug, Clone)]
@@ -48,7 +47,8 @@ impl Depthwise {
     /// Runs `work` on the weight as `[taps, channels]`.
     fn by_tap<R>(&self, weight: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
         scratch::with(weight.len(), |turned| {
-            transpose(weight, (self.windows.output.channels, self.windows.taps()), turned);
+            let (channels, taps) = (self.windows.output.channels, self.windows.taps());
+            transpose(weight, turned, Extent { rows: channels, columns: taps, pitch: taps, turned_pitch: channels });
             work(turned)
         })
     }

@@ -26,7 +26,7 @@ impl Kernel for Flatten {
 
     fn backward(&self, pass: BackwardPass<'_>) {
         match &mut pass.input_gradients[0] {
-            Arrival::Unwanted => {}
+            Arrival::Unwanted | Arrival::InPlace => {}
             Arrival::First(to) => channels_last(pass.gradient, self.place, to, pass.crew),
             Arrival::Further(to) => scratch::with(to.len(), |turned| {
                 channels_last(pass.gradient, self.place, turned, pass.crew);

@@ -80,6 +80,9 @@ pub enum Arrival<'a> {
     First(&'a mut [f32]),
     /// Another has arrived before: it is added.
     Further(&'a mut [f32]),
+    /// The first to arrive, in the very place of the gradient by the output: it is left there. Only for the input that
+    /// [`Kernel::passes_on`] names.
+    InPlace,
 }
 
 /// What a backward pass is given, after a forward pass in training.
@@ -123,6 +126,11 @@ pub trait Kernel: Debug + Send + Sync {
     /// Whether its output is its input, number for number, in a pass of training or of evaluation.
     fn changes_nothing(&self, _training: bool) -> bool {
         false
+    }
+
+    /// The input, of the output's size, whose gradient the backward pass can leave in the place of the output's gradient.
+    fn passes_on(&self) -> Option<usize> {
+        None
     }
 
     /// The same kernel followed by max(x, slope * x), in one pass; `None` where that gains nothing.

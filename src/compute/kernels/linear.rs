@@ -160,7 +160,7 @@ impl Kernel for Linear {
             crew.vectors.run(WeightColumns { layer: self, rows, input: inputs[0], gradient, target, columns });
         });
         let (finish, to) = match &mut input_gradients[0] {
-            Arrival::Unwanted => return,
+            Arrival::Unwanted | Arrival::InPlace => return,
             Arrival::First(values) => (Finish::Store, Shared::new(values)),
             Arrival::Further(values) => (Finish::Add, Shared::new(values)),
         };

@@ -5,10 +5,7 @@
 
 use super::crew::{Crew, Shared};
 use super::kernel::Place;
-
-/// Rows and columns that are turned at a time. Eight lines at a power of two apart still find room in the nearest cache.
-const TALL: usize = 8;
-const WIDE: usize = 16;
+use crate::compute::vectors::{Extent, transpose};
 
 /// Rows `[channels, height, width]` written as rows `[height, width, channels]` of `place`.
 pub fn channels_last(from: &[f32], place: Place, to: &mut [f32], crew: &Crew) {
@@ -30,22 +27,10 @@ fn turned(from: &[f32], (tall, wide): (usize, usize), to: &mut [f32], crew: &Cre
     crew.each(from.len() / numbers, operations, |row| {
         let range = row * numbers..(row + 1) * numbers;
         // SAFETY: every row is turned once, and rows do not overlap.
-        transpose(&from[range.clone()], (tall, wide), unsafe { to.part(range) });
+        let to = unsafe { to.part(range.clone()) };
+        let extent = Extent { rows: tall, columns: wide, pitch: wide, turned_pitch: tall };
+        transpose(&from[range], to, extent);
     });
-}
-
-/// A matrix `[tall, wide]`, turned: tile by tile, so that lines of both are read and written whole.
-pub(super) fn transpose(from: &[f32], (tall, wide): (usize, usize), to: &mut [f32]) {
-    for top in (0..tall).step_by(TALL) {
-        let height = TALL.min(tall - top);
-        for left in (0..wide).step_by(WIDE) {
-            for column in left..(left + WIDE).min(wide) {
-                let line = &mut to[column * tall + top..][..height];
-                let down = from[top * wide + column..].iter().step_by(wide);
-                line.iter_mut().zip(down).for_each(|(to, from)| *to = *from);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ impl Arrival<'_> {
     pub(super) fn lent(&mut self) -> Arrival<'_> {
         match self {
             Self::Unwanted => Arrival::Unwanted,
+            Self::InPlace => Arrival::InPlace,
             Self::First(to) => Arrival::First(to),
             Self::Further(to) => Arrival::Further(to),
         }
@@ -40,7 +41,7 @@ impl Arrival<'_> {
     /// Where the gradient goes and how, if anybody asks for it.
     pub(super) fn place(&mut self) -> Option<(Shared<'_>, Put)> {
         match self {
-            Self::Unwanted => None,
+            Self::Unwanted | Self::InPlace => None,
             Self::First(to) => Some((Shared::new(to), Put::Over)),
             Self::Further(to) => Some((Shared::new(to), Put::Onto)),
         }

@@ -221,7 +221,7 @@ pub(super) struct Block {
 impl Block {
     /// The block without its first rows.
     #[inline(always)]
-    unsafe fn from_row(self, row: usize) -> Self {
+    unsafe fn without_rows(self, row: usize) -> Self {
         // SAFETY: the row lies within the block.
         Self { target: unsafe { self.target.add(row * self.pitch) }, ..self }
     }
@@ -260,25 +260,25 @@ unsafe fn strips<S: Simd, const V: usize>(pairs: Pairs, left: *const f32, right:
         if S::LANES == 16 {
             while V == 1 && block.rows - row >= 16 {
                 match whole {
-                    true => sums::<S, 16, V, true>(pairs, left.add(row), right, block.from_row(row)),
-                    false => sums::<S, 16, V, false>(pairs, left.add(row), right, block.from_row(row)),
+                    true => sums::<S, 16, V, true>(pairs, left.add(row), right, block.without_rows(row)),
+                    false => sums::<S, 16, V, false>(pairs, left.add(row), right, block.without_rows(row)),
                 }
                 row += 16;
             }
             while block.rows - row >= 8 {
                 match whole {
-                    true => sums::<S, 8, V, true>(pairs, left.add(row), right, block.from_row(row)),
-                    false => sums::<S, 8, V, false>(pairs, left.add(row), right, block.from_row(row)),
+                    true => sums::<S, 8, V, true>(pairs, left.add(row), right, block.without_rows(row)),
+                    false => sums::<S, 8, V, false>(pairs, left.add(row), right, block.without_rows(row)),
                 }
                 row += 8;
             }
         }
         while block.rows - row >= 4 {
-            sums::<S, 4, V, false>(pairs, left.add(row), right, block.from_row(row));
+            sums::<S, 4, V, false>(pairs, left.add(row), right, block.without_rows(row));
             row += 4;
         }
         while row < block.rows {
-            sums::<S, 1, V, false>(pairs, left.add(row), right, block.from_row(row));
+            sums::<S, 1, V, false>(pairs, left.add(row), right, block.without_rows(row));
             row += 1;
         }
     }

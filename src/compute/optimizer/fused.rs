@@ -2,7 +2,7 @@
 //!
 //! Invariant: numbers that are finite stay finite, and an element's next value depends on nothing but its own numbers and
 //! its [`Constants`]. So a run may be cut anywhere, for threads or for caches, and the bits are the same. Used by the CPU
-//! engine over its arenas and by [`super::Optimizer::step`] over tensors: there is no other arithmetic of a step.
+//! engine over its arenas and by [`super::Optimizer::step`] over tensors on the CPU; [`super::tensors`] does the same elsewhere.
 
 use super::rate::age;
 use super::{Optimizer, Rate};
@@ -113,6 +113,12 @@ impl Terms {
     pub fn plain(number: u64, rate: Rate) -> Self {
         Self { number, rate, decays: Decays::Yes, clip: 1.0, average_decay: 0.0 }
     }
+
+    /// The share of its distance from an element of this birth that an average goes in the step.
+    pub(super) fn follow(&self, birth: u64) -> f64 {
+        let age = age(self.number, birth);
+        1.0 - self.average_decay.min((1 + age) as f64 / (10 + age) as f64)
+    }
 }
 
 impl Optimizer {
@@ -139,8 +145,7 @@ impl Optimizer {
         if !(0.0..1.0).contains(&terms.average_decay) {
             return Err(Unsteppable::Average);
         }
-        let kept = terms.average_decay.min((1 + age) as f64 / (10 + age) as f64);
-        Ok(Constants { rule, clip: terms.clip, decay, follow: (1.0 - kept) as f32 })
+        Ok(Constants { rule, clip: terms.clip, decay, follow: terms.follow(birth) as f32 })
     }
 
     fn rule(&self, rate: f64, age: u64) -> Rule {
@@ -267,7 +272,7 @@ fn bounded(number: f32) -> f32 {
 }
 
 /// 1 / (1 - decay^age): what turns a mean that began at zero into one without bias (Kingma and Ba 2015, §3).
-fn correction(decay: f64, age: u64) -> f64 {
+pub(super) fn correction(decay: f64, age: u64) -> f64 {
     1.0 / (1.0 - power(decay, age))
 }
 

@@ -17,6 +17,7 @@ mod rate;
 mod schedule;
 mod spans;
 mod state_file;
+mod tensors;
 mod update;
 
 pub use fused::{Constants, Decays, Run, Terms, Unsteppable};
@@ -148,7 +149,10 @@ impl Optimizer {
         moments: &mut Moments,
         terms: &Terms,
     ) -> Result<Tensor, UpdateError> {
-        update::update(self, parameter, gradient, moments, terms)
+        if parameter.device().is_cpu() {
+            return update::update(self, parameter, gradient, moments, terms);
+        }
+        tensors::update(self, (parameter, gradient), moments, terms)
     }
 
     /// [`Optimizer::step`] with [`Terms::plain`].

@@ -1,6 +1,6 @@
 //! One step of one parameter that is a tensor: [`Constants::step`] over its spans of equal birth.
 //!
-//! The same on every device: numbers come to the CPU and go back. Called by [`Optimizer::step`] only.
+//! For tensors on the CPU. Called by [`Optimizer::step`] only.
 
 use std::ops::Range;
 

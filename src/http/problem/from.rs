@@ -92,6 +92,7 @@ impl From<SupervisorError> for Problem {
                 Self::new(Kind::InvalidDocument, "the network cannot be built").at("/network", error.to_string())
             }
             SupervisorError::Device(error) => Self::internal(&error),
+            SupervisorError::Precision(error) => Self::internal(&error),
             SupervisorError::Pool(error) => Self::internal(&error),
             SupervisorError::Failed(reason) => Self::internal(&reason),
         }

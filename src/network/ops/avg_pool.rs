@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::document::{Fields, pool};
 use super::single_image;
-use super::window::{Window, grid, planes_of};
+use super::window::{NOWHERE, Window, grid, planes_of};
 use crate::compute::kernels::{Kernel, Pool, Pooled};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
@@ -87,12 +87,8 @@ impl Op for AvgPool {
         let (rows, channels, height, width) = input.inputs[0].dims4()?;
         let window = self.window();
         let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
-        let mut planes = planes_of(input.inputs[0])?;
-        if self.padding != [0, 0] {
-            // One position more than the plane has stands for the padding.
-            planes = planes.pad_with_zeros(1, 0, 1)?;
-        }
-        let positions = window.positions_by_tap((height, width), |_| height * width, planes.device())?;
+        let planes = planes_of(input.inputs[0])?;
+        let positions = window.seen_by_tap((height, width), |_| NOWHERE, planes.device())?;
         let mut sum = planes.index_select(&positions[0], 1)?;
         for position in &positions[1..] {
             sum = (sum + planes.index_select(position, 1)?)?;
@@ -105,15 +101,14 @@ impl Op for AvgPool {
         if !input.needed[0] {
             return Ok(Backward { inputs: vec![None], parameters: Vec::new() });
         }
-        let (rows, channels, height, width) = input.inputs[0].dims4()?;
-        let (window, sites) = (self.window(), height * width);
+        let (_, _, height, width) = input.inputs[0].dims4()?;
         let share = self.divided(&planes_of(input.gradient)?, (height, width))?;
-        let spare = usize::from(self.padding != [0, 0]);
-        let sums = Tensor::zeros((rows * channels, sites + spare), share.dtype(), share.device())?;
-        for position in window.positions_by_tap((height, width), |_| sites, share.device())? {
-            sums.scatter_add_set(&position.broadcast_as(share.shape())?.contiguous()?, &share, 1)?;
+        let outputs = self.window().seeing_by_tap((height, width), share.device())?;
+        let mut sums = share.index_select(&outputs[0], 1)?;
+        for output in &outputs[1..] {
+            sums = (sums + share.index_select(output, 1)?)?;
         }
-        let by_input = sums.narrow(1, 0, sites)?.reshape(input.inputs[0].dims())?;
+        let by_input = sums.reshape(input.inputs[0].dims())?;
         Ok(Backward { inputs: vec![Some(by_input)], parameters: Vec::new() })
     }
 

@@ -1,20 +1,26 @@
 //! Convolutions as products with the columns of their input (im2col): what all convolutions of this folder share.
 //!
 //! The columns hold the channels of every tap of every output side by side, a bounded number of rows at a time. The
-//! groups of a grouped convolution are so many products; with one group nothing is moved for them.
+//! groups of a grouped convolution are so many products; with one group nothing is moved for them. The gradient by the
+//! images is such a product too, with the columns of the outputs that see an input: every sum is gathered by one product
+//! and nothing is scattered, on any device.
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::linear::column_sums;
 use super::window::{Window, grid};
 use crate::compute::kernels::{self, Kernel};
+use crate::compute::precision::product;
 use crate::network::op::{BackwardInput, Cost, ReferenceBatch, ReferenceInput};
 use crate::network::shape::Shape;
 
-/// How many elements the columns of one pass may have, if one row does not already have more: 16 MiB.
+/// How many elements the columns of one product may have on the CPU, if one row does not already have more: 16 MiB.
 const COLUMN_ELEMENTS: usize = 1 << 22;
+
+/// The same on a GPU, which many small products would leave idle: 256 MiB.
+const COLUMN_ELEMENTS_ON_GPU: usize = 1 << 26;
 
 /// The most elements that the columns of one row may have: 1 GiB.
 const MAX_COLUMN_ELEMENTS: usize = 1 << 28;
@@ -55,13 +61,13 @@ impl Convolution {
 
     /// The forward pass.
     pub(super) fn forward(&self, images: &Tensor, weight: &Tensor, bias: &Tensor) -> candle_core::Result<Tensor> {
-        let columns = self.columns(images.dims4()?)?;
+        let columns = self.columns(images)?;
         let matrices = columns.matrices(weight)?;
         let mut outputs = Vec::new();
         for (start, rows) in columns.parts(images.dim(0)?) {
             let part = columns.of(&images.narrow(0, start, rows)?)?;
-            let by_group = part.matmul(&matrices.t()?)?;
-            let sites = columns.joined(&by_group)?.broadcast_add(bias)?;
+            let by_group = product(&part, &matrices.t()?)?;
+            let sites = joined(&by_group)?.broadcast_add(bias)?;
             outputs.push(images_of(&sites, rows, columns.outputs)?);
         }
         Tensor::cat(&outputs, 0)
@@ -70,24 +76,23 @@ impl Convolution {
     /// The backward pass; `weight` is the first parameter in the shape that this convolution takes.
     pub(super) fn backward(&self, input: &BackwardInput<'_>, weight: &Tensor) -> candle_core::Result<Gradients> {
         let images = input.inputs[0];
-        let columns = self.columns(images.dims4()?)?;
-        let matrices = columns.matrices(weight)?;
-        let mut by_matrices = matrices.zeros_like()?;
+        let columns = self.columns(images)?;
+        let back = if input.needed[0] { Some(columns.back(weight)?) } else { None };
+        let mut by_matrices = columns.matrices(weight)?.zeros_like()?;
         let mut by_bias = input.parameters[1].zeros_like()?;
         let mut by_images = Vec::new();
         for (start, rows) in columns.parts(images.dim(0)?) {
-            let gradient = sites_of(&input.gradient.narrow(0, start, rows)?)?;
-            by_bias = (by_bias + column_sums(&gradient)?)?;
-            let gradient = columns.split(&gradient)?;
+            let sites = sites_of(&input.gradient.narrow(0, start, rows)?)?;
+            by_bias = (by_bias + column_sums(&sites)?)?;
             let part = columns.of(&images.narrow(0, start, rows)?)?;
-            by_matrices = (by_matrices + gradient.t()?.matmul(&part)?)?;
-            if input.needed[0] {
-                by_images.push(columns.gathered(&gradient.matmul(&matrices)?, rows)?);
+            by_matrices = (by_matrices + product(&columns.split(&sites)?.t()?, &part)?)?;
+            if let Some(back) = &back {
+                by_images.push(columns.by_images(&sites, rows, back)?);
             }
         }
         let [height, width] = self.window.kernel;
         let by_tap = by_matrices.reshape((self.out, height, width, ()))?;
-        let images = if input.needed[0] { Some(Tensor::cat(&by_images, 0)?) } else { None };
+        let images = if back.is_some() { Some(Tensor::cat(&by_images, 0)?) } else { None };
         Ok(Gradients { images, weight: by_tap.permute((0, 3, 1, 2))?.contiguous()?, bias: by_bias })
     }
 
@@ -135,29 +140,45 @@ impl Convolution {
         Cost { flops: (self.out * outputs) as u64 * (2 * products + 1) }
     }
 
-    /// The geometry over a batch of these dimensions.
-    fn columns(&self, dims: (usize, usize, usize, usize)) -> candle_core::Result<Columns> {
-        let (_, channels, height, width) = dims;
-        let outputs = self.window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
-        Ok(Columns { window: self.window, groups: self.groups, channels, plane: (height, width), outputs })
+    /// The geometry over a batch of these images.
+    fn columns(&self, images: &Tensor) -> candle_core::Result<Columns> {
+        let (_, channels, height, width) = images.dims4()?;
+        let plane = (height, width);
+        let outputs = self.window.output_plane(plane).map_err(candle_core::Error::msg)?;
+        let seen = self.window.seen_by_output(plane, images.device())?;
+        let elements = if images.device().is_cpu() { COLUMN_ELEMENTS } else { COLUMN_ELEMENTS_ON_GPU };
+        Ok(Columns { window: self.window, groups: self.groups, channels, plane, outputs, seen, elements })
     }
 }
 
-/// The columns of a convolution's input: how they are cut out of images and added up into images again.
+/// The columns of a convolution's input and of its gradient: how they are cut out of images.
 struct Columns {
     window: Window,
     groups: usize,
     channels: usize,
     plane: (usize, usize),
     outputs: (usize, usize),
+    /// For every output the positions that its taps see.
+    seen: Tensor,
+    /// How many elements the columns of one product may have.
+    elements: usize,
+}
+
+/// What the gradient by the images is made with.
+struct Back {
+    /// One matrix a group, `[groups, taps * out of a group, in of a group]`.
+    matrices: Tensor,
+    /// For every input position the outputs that see it with each tap.
+    seeing: Tensor,
 }
 
 impl Columns {
-    /// The rows of a batch in parts of bounded size: the first of each part and how many. Depends on shapes alone.
-    fn parts(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    /// The rows of a batch in parts of bounded size: the first of each part and how many. Depends on shapes and the kind of
+    /// device alone.
+    fn parts(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
         let columns = self.outputs.0 * self.outputs.1 * self.window.taps();
         let largest = self.channels * columns.max(self.plane.0 * self.plane.1);
-        let step = (COLUMN_ELEMENTS / largest).clamp(1, rows.max(1));
+        let step = (self.elements / largest).clamp(1, rows.max(1));
         (0..rows).step_by(step).map(move |start| (start, step.min(rows - start)))
     }
 
@@ -169,29 +190,40 @@ impl Columns {
         by_tap.reshape((self.groups, out / self.groups, height * width * seen))
     }
 
-    /// [rows, channels, height, width] to [groups, rows * outputs, taps * channels of a group].
-    fn of(&self, images: &Tensor) -> candle_core::Result<Tensor> {
-        let rows = images.dim(0)?;
-        // One site more than the images have stands for the padding.
-        let zero = Tensor::zeros((1, self.channels), images.dtype(), images.device())?;
-        let sites = Tensor::cat(&[&sites_of(images)?, &zero], 0)?;
-        let columns = sites.index_select(&self.positions(rows, images.device())?, 0)?;
-        let seen = self.channels / self.groups;
-        let columns =
-            columns.reshape((rows * self.outputs.0 * self.outputs.1, self.window.taps(), self.groups, seen))?;
-        columns.permute((2, 0, 1, 3))?.contiguous()?.flatten_from(2)
+    /// See [`Back`].
+    fn back(&self, weight: &Tensor) -> candle_core::Result<Back> {
+        let (out, seen, height, width) = weight.dims4()?;
+        let by_group = weight.reshape((self.groups, out / self.groups, seen, height * width))?;
+        let matrices = by_group.permute((0, 3, 1, 2))?.contiguous()?.reshape((self.groups, (), seen))?;
+        Ok(Back { matrices, seeing: self.window.seeing_by_input(self.plane, weight.device())? })
     }
 
-    /// The transpose of [`Columns::of`]: every image's site is the sum of what the columns hold of it.
-    fn gathered(&self, columns: &Tensor, rows: usize) -> candle_core::Result<Tensor> {
-        let sites = rows * self.plane.0 * self.plane.1;
-        let seen = self.channels / self.groups;
-        let by_group =
-            columns.reshape((self.groups, rows * self.outputs.0 * self.outputs.1, self.window.taps(), seen))?;
-        let by_tap = by_group.permute((1, 2, 0, 3))?.contiguous()?.reshape(((), self.channels))?;
-        let zeros = Tensor::zeros((sites + 1, self.channels), columns.dtype(), columns.device())?;
-        let sums = zeros.index_add(&self.positions(rows, columns.device())?, &by_tap, 0)?;
-        images_of(&sums.narrow(0, 0, sites)?, rows, self.plane)
+    /// [rows, channels, height, width] to [groups, rows * outputs, taps * channels of a group].
+    fn of(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+        self.cut(&sites_by_row(images)?, &self.seen)
+    }
+
+    /// The gradient by `rows` images, given that by their outputs, [rows * outputs, out].
+    fn by_images(&self, sites: &Tensor, rows: usize, back: &Back) -> candle_core::Result<Tensor> {
+        let sites = sites.reshape((rows, self.outputs.0 * self.outputs.1, ()))?;
+        let (positions, taps) = (self.plane.0 * self.plane.1, self.window.taps());
+        // Of a strided convolution these columns are larger than those of its input, so they have a bound of their own.
+        let step = (self.elements / (rows * taps * sites.dim(2)?)).clamp(1, positions);
+        let mut parts = Vec::new();
+        for start in (0..positions).step_by(step) {
+            let count = step.min(positions - start);
+            let columns = self.cut(&sites, &back.seeing.narrow(0, start * taps, count * taps)?)?;
+            parts.push(joined(&product(&columns, &back.matrices)?)?.reshape((rows, count, self.channels))?);
+        }
+        images_of(&Tensor::cat(&parts, 1)?.flatten_to(1)?, rows, self.plane)
+    }
+
+    /// The channels of so many places for every tap, [rows, sites, channels] to [groups, rows * places, taps * channels of
+    /// a group].
+    fn cut(&self, sites: &Tensor, places: &Tensor) -> candle_core::Result<Tensor> {
+        let (taps, channels) = (self.window.taps(), sites.dim(2)?);
+        let columns = sites.index_select(places, 1)?.reshape(((), taps, self.groups, channels / self.groups))?;
+        columns.permute((2, 0, 1, 3))?.contiguous()?.flatten_from(2)
     }
 
     /// [rows * outputs, out] to [groups, rows * outputs, out of a group].
@@ -199,73 +231,24 @@ impl Columns {
         let (count, out) = sites.dims2()?;
         sites.reshape((count, self.groups, out / self.groups))?.transpose(0, 1)?.contiguous()
     }
+}
 
-    /// The way back from [`Columns::split`].
-    fn joined(&self, by_group: &Tensor) -> candle_core::Result<Tensor> {
-        by_group.transpose(0, 1)?.contiguous()?.flatten_from(1)
-    }
-
-    /// For every row, output and tap the site of the images it sees; the site after the last in the padding.
-    fn positions(&self, rows: usize, device: &Device) -> candle_core::Result<Tensor> {
-        let sites = self.plane.0 * self.plane.1;
-        let kernel = (self.window.kernel[0], self.window.kernel[1]);
-        let taps = grid(self.outputs).flat_map(|output| grid(kernel).map(move |tap| (tap, output)));
-        // Below 2^32: `parts` bounds the sites of several rows, and a network's limits those of one.
-        let one: Vec<Option<u32>> =
-            taps.map(|(tap, output)| self.window.input_position(tap, output, self.plane).map(|at| at as u32)).collect();
-        let mut all = Vec::with_capacity(rows * one.len());
-        for row in 0..rows {
-            let start = (row * sites) as u32;
-            all.extend(one.iter().map(|position| position.map_or((rows * sites) as u32, |at| start + at)));
-        }
-        let count = all.len();
-        Tensor::from_vec(all, count, device)
-    }
+/// The way back from [`Columns::split`].
+fn joined(by_group: &Tensor) -> candle_core::Result<Tensor> {
+    by_group.transpose(0, 1)?.contiguous()?.flatten_from(1)
 }
 
 /// [rows, channels, height, width] to [rows * height * width, channels].
 pub(super) fn sites_of(images: &Tensor) -> candle_core::Result<Tensor> {
-    let channels = images.dim(1)?;
-    images.permute((0, 2, 3, 1))?.contiguous()?.reshape(((), channels))
+    sites_by_row(images)?.flatten_to(1)
+}
+
+/// [rows, channels, height, width] to [rows, height * width, channels].
+pub(super) fn sites_by_row(images: &Tensor) -> candle_core::Result<Tensor> {
+    images.flatten_from(2)?.transpose(1, 2)?.contiguous()
 }
 
 /// The way back from [`sites_of`].
 pub(super) fn images_of(sites: &Tensor, rows: usize, plane: (usize, usize)) -> candle_core::Result<Tensor> {
     sites.reshape((rows, plane.0, plane.1, sites.dim(1)?))?.permute((0, 3, 1, 2))?.contiguous()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::ops::tests::{Layout, numbers, tensor};
-
-    fn values(count: usize) -> Vec<f64> {
-        (0..count).map(|at| (at * 31 % 101) as f64 / 64.0).collect()
-    }
-
-    #[test]
-    fn a_batch_in_several_parts_is_the_same_as_its_rows_one_by_one() {
-        let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
-        for groups in [1, 2] {
-            let convolution = Convolution { out: 2, groups, window };
-            let columns = convolution.columns((9, 8, 100, 101)).unwrap();
-            let parts: Vec<(usize, usize)> = columns.parts(9).collect();
-            assert_eq!(parts, [(0, 5), (5, 4)]);
-            let batch = tensor(&values(9 * 8 * 100 * 101), &[9, 8, 100, 101], Layout::Contiguous);
-            let seen = 8 / groups;
-            let weight = tensor(&values(2 * seen * 9), &[2, seen, 3, 3], Layout::Contiguous);
-            let bias = tensor(&[0.5, -0.5], &[2], Layout::Contiguous);
-            let run = |batch: &Tensor| numbers(&convolution.forward(batch, &weight, &bias).unwrap());
-            let single: Vec<f64> = (0..9).flat_map(|row| run(&batch.narrow(0, row, 1).unwrap())).collect();
-            assert!(run(&batch).iter().zip(&single).all(|(a, b)| (a - b).abs() < 1e-4));
-        }
-    }
-
-    #[test]
-    fn with_one_group_nothing_is_moved_for_the_groups() {
-        let sites = tensor(&values(12), &[1, 4, 3], Layout::Contiguous);
-        assert!(sites.transpose(0, 1).unwrap().is_contiguous());
-        let columns = tensor(&values(24), &[4, 2, 1, 3], Layout::Contiguous);
-        assert!(columns.permute((2, 0, 1, 3)).unwrap().is_contiguous());
-    }
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde_json::{Map, Value, json};
 
-use super::columns::{Convolution, images_of, sites_of};
+use super::columns::{Convolution, images_of, sites_by_row, sites_of};
 use super::document::{Fields, pair, written};
 use super::linear::column_sums;
 use super::single_image;
-use super::window::Window;
+use super::window::{NOWHERE, Window};
 use crate::compute::kernels::{self, Kernel};
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
@@ -81,11 +81,6 @@ impl DepthwiseConv2d {
         let taps = self.window().taps();
         weight.reshape(((), self.multiplier, taps))?.permute((2, 1, 0))?.contiguous()
     }
-
-    /// The sites of a batch, and one more that stands for the padding: `[rows * height * width + 1, channels]`.
-    fn padded_sites(images: &Tensor) -> candle_core::Result<Tensor> {
-        sites_of(images)?.pad_with_zeros(0, 0, 1)
-    }
 }
 
 impl Op for DepthwiseConv2d {
@@ -141,10 +136,11 @@ impl Op for DepthwiseConv2d {
         let (rows, channels, height, width) = images.dims4()?;
         let window = self.window();
         let outputs = window.output_plane((height, width)).map_err(candle_core::Error::msg)?;
-        let (sites, kernels) = (Self::padded_sites(images)?, self.by_tap(input.parameters[0])?);
+        let (sites, kernels) = (sites_by_row(images)?, self.by_tap(input.parameters[0])?);
         let mut sums: Vec<Option<Tensor>> = vec![None; self.multiplier];
-        for (tap, positions) in window.sites_by_tap(rows, (height, width), images.device())?.iter().enumerate() {
-            let (seen, kernels) = (sites.index_select(positions, 0)?, kernels.get(tap)?);
+        let seen = window.seen_by_tap((height, width), |_| NOWHERE, images.device())?;
+        for (tap, positions) in seen.iter().enumerate() {
+            let (seen, kernels) = (sites.index_select(positions, 1)?, kernels.get(tap)?);
             for (multiple, sum) in sums.iter_mut().enumerate() {
                 let product = seen.broadcast_mul(&kernels.get(multiple)?)?;
                 *sum = Some(match sum.take() {
@@ -154,37 +150,43 @@ impl Op for DepthwiseConv2d {
             }
         }
         let sums: Vec<Tensor> = sums.into_iter().flatten().collect();
-        let sites = Tensor::stack(&sums, 2)?.reshape(((), channels * self.multiplier))?;
+        let sites = Tensor::stack(&sums, 3)?.reshape(((), channels * self.multiplier))?;
         Ok(Forward::plain(images_of(&sites.broadcast_add(input.parameters[1])?, rows, outputs)?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         let images = input.inputs[0];
         let (rows, channels, height, width) = images.dims4()?;
-        let (sites, kernels) = (Self::padded_sites(images)?, self.by_tap(input.parameters[0])?);
+        let (sites, kernels) = (sites_by_row(images)?, self.by_tap(input.parameters[0])?);
         let gradient = sites_of(input.gradient)?;
         let by_bias = column_sums(&gradient)?;
-        let gradient = gradient.reshape(((), channels, self.multiplier))?;
-        let multiples = (0..self.multiplier).map(|multiple| gradient.narrow(2, multiple, 1)?.squeeze(2)?.contiguous());
+        let gradient = gradient.reshape((rows, (), channels, self.multiplier))?;
+        let multiples = (0..self.multiplier).map(|multiple| gradient.narrow(3, multiple, 1)?.squeeze(3)?.contiguous());
         let multiples = multiples.collect::<candle_core::Result<Vec<Tensor>>>()?;
-        let mut by_sites = sites.zeros_like()?;
+        let (window, plane) = (self.window(), (height, width));
         let mut by_kernels = Vec::new();
-        for (tap, positions) in self.window().sites_by_tap(rows, (height, width), images.device())?.iter().enumerate() {
-            let (seen, kernels) = (sites.index_select(positions, 0)?, kernels.get(tap)?);
-            for (multiple, gradient) in multiples.iter().enumerate() {
-                by_kernels.push(column_sums(&(&seen * gradient)?)?);
-                if input.needed[0] {
-                    let by_seen = gradient.broadcast_mul(&kernels.get(multiple)?)?;
-                    by_sites = by_sites.index_add(positions, &by_seen, 0)?;
-                }
+        for positions in window.seen_by_tap(plane, |_| NOWHERE, images.device())? {
+            let seen = sites.index_select(&positions, 1)?;
+            for gradient in &multiples {
+                by_kernels.push(column_sums(&(&seen * gradient)?.flatten_to(1)?)?);
             }
         }
         let by_tap = Tensor::stack(&by_kernels, 0)?.reshape(((), self.multiplier, channels))?;
         let by_weight = by_tap.permute((2, 1, 0))?.contiguous()?.reshape(input.parameters[0].shape())?;
-        let last = rows * height * width;
-        let by_images = images_of(&by_sites.narrow(0, 0, last)?, rows, (height, width))?;
-        let by_input = input.needed[0].then_some(by_images);
-        Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(by_bias)] })
+        if !input.needed[0] {
+            return Ok(Backward { inputs: vec![None], parameters: vec![Some(by_weight), Some(by_bias)] });
+        }
+        // What arrives at an input is gathered from the outputs that see it: no two sums meet in one place.
+        let mut by_sites = sites.zeros_like()?;
+        for (tap, outputs) in window.seeing_by_tap(plane, images.device())?.iter().enumerate() {
+            let kernels = kernels.get(tap)?;
+            for (multiple, gradient) in multiples.iter().enumerate() {
+                let through = gradient.index_select(outputs, 1)?.broadcast_mul(&kernels.get(multiple)?)?;
+                by_sites = (by_sites + through)?;
+            }
+        }
+        let by_images = images_of(&by_sites.flatten_to(1)?, rows, plane)?;
+        Ok(Backward { inputs: vec![Some(by_images)], parameters: vec![Some(by_weight), Some(by_bias)] })
     }
 
     fn kernel(&self, inputs: &[Shape]) -> Option<Arc<dyn Kernel>> {

@@ -9,6 +9,7 @@ use super::document::{Fields, written};
 use super::linear::Linear;
 use super::single;
 use crate::compute::kernels::{self, Kernel};
+use crate::compute::precision::product;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -80,13 +81,13 @@ impl Op for Embedding {
     }
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
-        Ok(Forward::plain(input.inputs[0].contiguous()?.matmul(input.parameters[0])?))
+        Ok(Forward::plain(product(&input.inputs[0].contiguous()?, input.parameters[0])?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         let gradient = input.gradient.contiguous()?;
-        let by_input = if input.needed[0] { Some(gradient.matmul(&input.parameters[0].t()?)?) } else { None };
-        let by_weight = input.inputs[0].contiguous()?.t()?.matmul(&gradient)?;
+        let by_input = if input.needed[0] { Some(product(&gradient, &input.parameters[0].t()?)?) } else { None };
+        let by_weight = product(&input.inputs[0].contiguous()?.t()?, &gradient)?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight)] })
     }
 

@@ -169,7 +169,7 @@ impl Trial {
         let (output, saved, statistics) = self.kernel_forward(kernel, &[], crew);
         let (inputs, parameters, needs) = (self.kernel_inputs(), self.kernel_parameters(), kernel.needs());
         let gradient = self.last(direction, &self.output_shape());
-        let backward = |turn: usize| {
+        let backward = |turn: usize, left: Option<usize>| {
             let room = |(index, values): (usize, &Vec<f32>)| match arrival(index, turn) {
                 Kind::First => vec![f32::NAN; values.len()],
                 Kind::Further => stood_there(values.len()),
@@ -177,18 +177,20 @@ impl Trial {
             };
             let mut by_input: Vec<Vec<f32>> = inputs.iter().enumerate().map(room).collect();
             let arriving = by_input.iter_mut().enumerate().map(|(index, room)| match arrival(index, turn) {
+                Kind::First if left == Some(index) => Arrival::InPlace,
                 Kind::First => Arrival::First(room),
                 Kind::Further => Arrival::Further(room),
                 Kind::Unwanted => Arrival::Unwanted,
             });
             let mut by_parameter = statistics.clone();
+            let mut gradient = gradient.clone();
             kernel.backward(BackwardPass {
                 rows: self.inputs[0].rows,
                 inputs: &inputs.iter().map(|x| if needs.inputs { x.as_slice() } else { &[] }).collect::<Vec<_>>(),
                 parameters: &parameters.iter().map(Vec::as_slice).collect::<Vec<_>>(),
                 output: if needs.output { &output } else { &[] },
                 saved: &saved,
-                gradient: &mut gradient.clone(),
+                gradient: &mut gradient,
                 input_gradients: &mut arriving.collect::<Vec<_>>(),
                 parameter_gradients: &mut by_parameter.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
                 crew,
@@ -197,9 +199,16 @@ impl Trial {
             {
                 assert_eq!(by_parameter[index], statistics[index], "{} after the backward pass", spec.name);
             }
+            if let Some(index) = left {
+                by_input[index] = gradient;
+            }
             (by_input, by_parameter)
         };
-        let turns = [0, 1, 2].map(backward);
+        let turns = [0, 1, 2].map(|turn| backward(turn, None));
+        if let Some(index) = kernel.passes_on() {
+            let turn = (0..3).find(|&turn| arrival(index, turn) == Kind::First).expect("one of three turns");
+            assert_eq!(backward(turn, Some(index)), turns[turn], "a gradient left in place");
+        }
         let (inputs, parameters) = (turns.clone().map(|turn| turn.0), turns.map(|turn| turn.1));
         let measured = |(spec, values): (&ParameterKind, Vec<f32>)| match spec {
             ParameterKind::Statistic => values,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Fields, written};
 use super::single;
 use crate::compute::kernels::{self, Kernel};
+use crate::compute::precision::product;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{Backward, BackwardInput, Cost, Forward, ForwardInput, Op, ReferenceBatch, ReferenceInput};
@@ -88,13 +89,13 @@ impl Op for Linear {
 
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
         let (weight, bias) = (input.parameters[0], input.parameters[1]);
-        Ok(Forward::plain(input.inputs[0].contiguous()?.matmul(&weight.t()?)?.broadcast_add(bias)?))
+        Ok(Forward::plain(product(&input.inputs[0].contiguous()?, &weight.t()?)?.broadcast_add(bias)?))
     }
 
     fn backward(&self, input: BackwardInput<'_>) -> Result<Backward, NetworkError> {
         let gradient = input.gradient.contiguous()?;
-        let by_input = if input.needed[0] { Some(gradient.matmul(input.parameters[0])?) } else { None };
-        let by_weight = gradient.t()?.matmul(&input.inputs[0].contiguous()?)?;
+        let by_input = if input.needed[0] { Some(product(&gradient, input.parameters[0])?) } else { None };
+        let by_weight = product(&gradient.t()?, &input.inputs[0].contiguous()?)?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(column_sums(&gradient)?)] })
     }
 

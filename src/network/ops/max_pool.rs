@@ -80,7 +80,7 @@ impl Op for MaxPool {
         let outputs = window.output_plane(plane).map_err(candle_core::Error::msg)?;
         // A window's first position stands for its padding: seen once more, it is never larger than itself.
         let first = |output| window.inside(output, plane).next().expect("no window lies in padding alone: `check`");
-        let positions = window.positions_by_tap(plane, first, input.inputs[0].device())?;
+        let positions = window.seen_by_tap(plane, |output| first(output) as u32, input.inputs[0].device())?;
         let planes = planes_of(input.inputs[0])?;
         let training = matches!(input.mode, Mode::Train { .. });
         let mut best = planes.index_select(&positions[0], 1)?;

@@ -12,6 +12,7 @@ use super::document::{Fields, written};
 use super::linear::column_sums;
 use super::single;
 use crate::compute::kernels::{self, Kernel};
+use crate::compute::precision::product;
 use crate::network::channels::ChannelRelation;
 use crate::network::error::NetworkError;
 use crate::network::op::{
@@ -117,7 +118,7 @@ impl Op for Maxout {
     fn forward(&self, input: ForwardInput<'_>) -> Result<Forward, NetworkError> {
         let (rows, matrix) = (input.inputs[0].contiguous()?, self.matrix(input.parameters[0])?);
         let bias = input.parameters[1].flatten_all()?;
-        let all = rows.matmul(&matrix.t()?)?.broadcast_add(&bias)?.reshape(((), self.out, self.pieces))?;
+        let all = product(&rows, &matrix.t()?)?.broadcast_add(&bias)?.reshape(((), self.out, self.pieces))?;
         let piece = |index| all.narrow(D::Minus1, index, 1)?.contiguous();
         let training = matches!(input.mode, Mode::Train { .. });
         let mut best = piece(0)?;
@@ -140,8 +141,8 @@ impl Op for Maxout {
         let (count, out, _) = gradient.dims3()?;
         let all = Tensor::zeros((count, out, self.pieces), gradient.dtype(), gradient.device())?;
         let all = all.scatter_add(&input.saved[0], &gradient, D::Minus1)?.flatten_from(1)?;
-        let by_input = if input.needed[0] { Some(all.matmul(&matrix)?) } else { None };
-        let by_weight = all.t()?.matmul(&rows)?.reshape(input.parameters[0].shape())?;
+        let by_input = if input.needed[0] { Some(product(&all, &matrix)?) } else { None };
+        let by_weight = product(&all.t()?, &rows)?.reshape(input.parameters[0].shape())?;
         let by_bias = column_sums(&all)?.reshape(input.parameters[1].shape())?;
         Ok(Backward { inputs: vec![by_input], parameters: vec![Some(by_weight), Some(by_bias)] })
     }

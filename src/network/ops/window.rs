@@ -15,6 +15,9 @@ const MAX_SIDE: usize = 1024;
 /// The most taps that all outputs of one plane may have together: what a pass looks up, and with it memory and time.
 const MAX_TAPPED: usize = 1 << 26;
 
+/// What stands for a place that there is not, among positions: candle's `index_select` gives zeros for it.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
 /// Height and width, of everything.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
@@ -83,52 +86,82 @@ impl Window {
         Some(at(0, tap.0, output.0, plane.0)? * plane.1 + at(1, tap.1, output.1, plane.1)?)
     }
 
-    /// For every tap the input positions of all outputs; `outside` says for an output what stands for its padding. For
-    /// windows that fit the plane.
-    pub(super) fn positions_by_tap(
+    /// Which output sees a position of the plane of inputs with this tap, row-major in the plane of outputs; `None` where
+    /// none does. The way back from [`Window::input_position`].
+    pub(super) fn output_position(
         &self,
-        plane: (usize, usize),
-        outside: impl Fn((usize, usize)) -> usize,
-        device: &Device,
-    ) -> candle_core::Result<Vec<Tensor>> {
-        let outputs = self.output_plane(plane).map_err(candle_core::Error::msg)?;
-        let taps = grid((self.kernel[0], self.kernel[1]));
-        taps.map(|tap| {
-            let position = |output| self.input_position(tap, output, plane).unwrap_or_else(|| outside(output));
-            Tensor::from_iter(grid(outputs).map(|output| position(output) as u32), device)
-        })
-        .collect()
+        tap: (usize, usize),
+        input: (usize, usize),
+        outputs: (usize, usize),
+    ) -> Option<usize> {
+        let at = |axis: usize, tap: usize, input: usize, side: usize| {
+            let padded = (input + self.padding[axis]).checked_sub(tap * self.dilation[axis])?;
+            let output = padded / self.stride[axis];
+            (padded % self.stride[axis] == 0 && output < side).then_some(output)
+        };
+        Some(at(0, tap.0, input.0, outputs.0)? * outputs.1 + at(1, tap.1, input.1, outputs.1)?)
     }
 
-    /// For every tap the sites of all outputs of `rows` planes, one plane after the other; the site after the last in
-    /// the padding. For windows that fit the plane.
-    pub(super) fn sites_by_tap(
+    /// For every output the input positions of all its taps, [`NOWHERE`] in the padding: `[outputs * taps]`. For windows
+    /// that fit the plane.
+    pub(super) fn seen_by_output(&self, plane: (usize, usize), device: &Device) -> candle_core::Result<Tensor> {
+        let outputs = self.output_plane(plane).map_err(candle_core::Error::msg)?;
+        let taps = grid(outputs).flat_map(|output| self.taps_of().map(move |tap| (tap, output)));
+        Tensor::from_iter(taps.map(|(tap, output)| place(self.input_position(tap, output, plane))), device)
+    }
+
+    /// For every input position the outputs that see it with each tap, [`NOWHERE`] where none does: `[inputs * taps]`.
+    /// For windows that fit the plane.
+    pub(super) fn seeing_by_input(&self, plane: (usize, usize), device: &Device) -> candle_core::Result<Tensor> {
+        let outputs = self.output_plane(plane).map_err(candle_core::Error::msg)?;
+        let taps = grid(plane).flat_map(|input| self.taps_of().map(move |tap| (tap, input)));
+        Tensor::from_iter(taps.map(|(tap, input)| place(self.output_position(tap, input, outputs))), device)
+    }
+
+    /// For every tap the input positions of all outputs, `[outputs]` each; `outside` says for an output what stands for
+    /// its padding. For windows that fit the plane.
+    pub(super) fn seen_by_tap(
         &self,
-        rows: usize,
         plane: (usize, usize),
+        outside: impl Fn((usize, usize)) -> u32,
         device: &Device,
     ) -> candle_core::Result<Vec<Tensor>> {
         let outputs = self.output_plane(plane).map_err(candle_core::Error::msg)?;
-        let sites = plane.0 * plane.1;
-        let Ok(last) = u32::try_from(rows * sites) else {
-            return Err(candle_core::Error::msg("a batch has more sites than can be counted"));
+        let position = |tap, output| match self.input_position(tap, output, plane) {
+            Some(position) => position as u32,
+            None => outside(output),
         };
-        let taps = grid((self.kernel[0], self.kernel[1]));
-        taps.map(|tap| {
-            let one: Vec<Option<u32>> =
-                grid(outputs).map(|output| self.input_position(tap, output, plane).map(|at| at as u32)).collect();
-            let row = |row: usize| one.iter().map(move |at| at.map_or(last, |at| (row * sites) as u32 + at));
-            let all: Vec<u32> = (0..rows).flat_map(row).collect();
-            let count = all.len();
-            Tensor::from_vec(all, count, device)
-        })
-        .collect()
+        let all: Vec<u32> = self
+            .taps_of()
+            .flat_map(|tap| grid(outputs).map(move |output| (tap, output)))
+            .map(|(tap, output)| position(tap, output))
+            .collect();
+        self.rows_by_tap(all, device)
+    }
+
+    /// For every tap the output that sees each input position with it, [`NOWHERE`] where none does: `[inputs]` each. For
+    /// windows that fit the plane.
+    pub(super) fn seeing_by_tap(&self, plane: (usize, usize), device: &Device) -> candle_core::Result<Vec<Tensor>> {
+        let outputs = self.output_plane(plane).map_err(candle_core::Error::msg)?;
+        let all = self.taps_of().flat_map(|tap| grid(plane).map(move |input| (tap, input)));
+        self.rows_by_tap(all.map(|(tap, input)| place(self.output_position(tap, input, outputs))).collect(), device)
+    }
+
+    /// Goes to the device once for all taps.
+    fn rows_by_tap(&self, all: Vec<u32>, device: &Device) -> candle_core::Result<Vec<Tensor>> {
+        let (taps, length) = (self.taps(), all.len() / self.taps());
+        let rows = Tensor::from_vec(all, (taps, length), device)?;
+        (0..taps).map(|tap| rows.get(tap)).collect()
+    }
+
+    fn taps_of(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        grid((self.kernel[0], self.kernel[1]))
     }
 
     /// The input positions of an output's taps, in order, without those in the padding. For a window without gaps there
     /// is at least one: [`Window::check`] wants the padding smaller than the kernel.
     pub(super) fn inside(&self, output: (usize, usize), plane: (usize, usize)) -> impl Iterator<Item = usize> {
-        grid((self.kernel[0], self.kernel[1])).filter_map(move |tap| self.input_position(tap, output, plane))
+        self.taps_of().filter_map(move |tap| self.input_position(tap, output, plane))
     }
 
     /// A pool in f64: every window's values inside the plane, in order of taps, become one number. For windows that fit
@@ -160,8 +193,13 @@ impl Window {
     }
 }
 
+/// Below [`NOWHERE`]: a network's limits bound the positions of one plane.
+fn place(position: Option<usize>) -> u32 {
+    position.map_or(NOWHERE, |position| position as u32)
+}
+
 /// The positions of a plane in row-major order.
-pub(super) fn grid((height, width): (usize, usize)) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn grid((height, width): (usize, usize)) -> impl Iterator<Item = (usize, usize)> + Clone + use<> {
     (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
 
@@ -169,4 +207,47 @@ pub(super) fn grid((height, width): (usize, usize)) -> impl Iterator<Item = (usi
 pub(super) fn planes_of(images: &Tensor) -> candle_core::Result<Tensor> {
     let (rows, channels, height, width) = images.dims4()?;
     images.reshape((rows * channels, height * width))?.contiguous()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn windows()(
+            kernel in prop::array::uniform2(1usize..4),
+            stride in prop::array::uniform2(1usize..4),
+            padding in prop::array::uniform2(0usize..3),
+            dilation in prop::array::uniform2(1usize..3),
+        ) -> Window {
+            Window { kernel, stride, padding, dilation }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_output_sees_an_input_where_the_input_is_seen_by_the_output(window in windows(), plane in (1usize..7, 1usize..7)) {
+            let Ok(outputs) = window.output_plane(plane) else { return Ok(()) };
+            for tap in window.taps_of() {
+                let index = |(y, x): (usize, usize), width: usize| y * width + x;
+                for output in grid(outputs) {
+                    for input in grid(plane) {
+                        let seen = window.input_position(tap, output, plane) == Some(index(input, plane.1));
+                        let sees = window.output_position(tap, input, outputs) == Some(index(output, outputs.1));
+                        prop_assert_eq!(seen, sees, "{:?} {:?} {:?}", tap, output, input);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nowhere_selects_zeros() {
+        let numbers = Tensor::new(&[[1.0f32, 2.0], [3.0, 4.0]], &Device::Cpu).unwrap();
+        let places = Tensor::new(&[1u32, NOWHERE, 0], &Device::Cpu).unwrap();
+        let selected: Vec<Vec<f32>> = numbers.index_select(&places, 1).unwrap().to_vec2().unwrap();
+        assert_eq!(selected, [[2.0, 0.0, 1.0], [4.0, 0.0, 3.0]]);
+    }
 }

@@ -119,7 +119,7 @@ impl Kernel for TensorLayer {
         for ((gradient, arrival), shape) in backward.inputs.iter().zip(pass.input_gradients).zip(&self.inputs) {
             let gradient = || gradient.as_ref().expect(FITS);
             match arrival {
-                Arrival::Unwanted => {}
+                Arrival::Unwanted | Arrival::InPlace => {}
                 Arrival::First(to) => numbers(gradient(), shape, to).expect(FITS),
                 Arrival::Further(to) => {
                     let mut further = vec![0.0; to.len()];

@@ -38,12 +38,23 @@ struct Planned {
     output: Slot,
     saved: Slot,
     gradient: Slot,
-    /// For each input where its gradient goes, if anything below learns, and whether it is the first to arrive.
-    below: Vec<Option<(Slot, bool)>>,
+    /// For each input where its gradient goes, if anything below learns.
+    below: Vec<Option<Below>>,
     /// Whether the backward pass has anything to do here.
     returns: bool,
     /// The ranges of the parameters in the layout.
     parameters: Vec<Range<usize>>,
+}
+
+/// Where the gradient by an input goes.
+#[derive(Debug, Clone, Copy)]
+enum Below {
+    /// Written here as the first.
+    First(Slot),
+    /// Added here.
+    Further(Slot),
+    /// Left where the gradient by the output is.
+    InPlace,
 }
 
 impl TrainingProgram {
@@ -74,8 +85,19 @@ impl TrainingProgram {
         for (at, step) in lowered.steps.iter().enumerate().rev() {
             let arrival = |&value: &usize| {
                 let slot = slots[gradients[value]?];
+                if !returning[at] {
+                    return None;
+                }
                 let first = !std::mem::replace(&mut met[value], true);
-                returning[at].then_some((slot, first))
+                // Both share a place only where the schedule found that it may be so.
+                let here = gradients[value] == gradients[step.output];
+                Some(if here {
+                    Below::InPlace
+                } else if first {
+                    Below::First(slot)
+                } else {
+                    Below::Further(slot)
+                })
             };
             let arrivals: Vec<_> = step.inputs.iter().map(arrival).collect();
             below.push(arrivals);
@@ -266,12 +288,13 @@ impl Planned {
             let output: &[f32] = if needs.output { open.read(self.output, rows) } else { &[] };
             (inputs, output, open.read(self.saved, rows), open.write(self.gradient, rows))
         };
-        let arrival = |below: &Option<(Slot, bool)>| match *below {
+        let arrival = |below: &Option<Below>| match *below {
             None => Arrival::Unwanted,
+            Some(Below::InPlace) => Arrival::InPlace,
             // SAFETY: as above; no value enters a step twice.
-            Some((slot, true)) => Arrival::First(unsafe { open.write(slot, rows) }),
+            Some(Below::First(slot)) => Arrival::First(unsafe { open.write(slot, rows) }),
             // SAFETY: as above.
-            Some((slot, false)) => Arrival::Further(unsafe { open.write(slot, rows) }),
+            Some(Below::Further(slot)) => Arrival::Further(unsafe { open.write(slot, rows) }),
         };
         let mut input_gradients: Vec<Arrival<'_>> = self.below.iter().map(arrival).collect();
         let parameters: Vec<&[f32]> = self.parameters.iter().map(|range| &weights[range.clone()]).collect();
@@ -359,13 +382,32 @@ impl Schedule {
         let saved: Vec<usize> = saved.collect();
         let mut maker = vec![None; places.len()];
         steps.iter().enumerate().for_each(|(at, step)| maker[step.output] = Some(at));
-        let gradients = (0..places.len()).map(|value| {
+        // Of every value the value in whose gradient's place its own may be left.
+        let mut heir: Vec<Option<usize>> = vec![None; places.len()];
+        for step in steps {
+            if let Some(&value) = step.kernel.passes_on().and_then(|index| step.inputs.get(index)) {
+                heir[value] = Some(step.output).filter(|_| value != output);
+            }
+        }
+        let back_of = |value: usize| maker[value].map_or(0, back);
+        // From the last value to the first, so that what a gradient is left in has its place already.
+        let mut gradients: Vec<Option<usize>> = vec![None; places.len()];
+        for value in (0..places.len()).rev() {
             // The loss writes its gradient even where nothing learns from it.
             let dies = maker[value].filter(|_| learns[value]).map(back).or((value == output).then_some(count));
-            let born = arrivals[value]?;
-            Some(want(places[value].numbers(), 0, born, dies?))
-        });
-        let gradients = gradients.collect();
+            let (Some(born), Some(dies)) = (arrivals[value], dies) else { continue };
+            let above = heir[value].filter(|&above| back_of(above) == born).and_then(|above| gradients[above]);
+            gradients[value] = Some(match above {
+                Some(shared) => {
+                    wants[shared].dies = wants[shared].dies.max(dies);
+                    shared
+                }
+                None => {
+                    wants.push(Wanted { per_row: places[value].numbers(), per_batch: 0, born, dies });
+                    wants.len() - 1
+                }
+            });
+        }
         Self { wants, gradients, saved, values, returning }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+use crate::compute::finite::lend;
 use crate::compute::optimizer::{Moments, Optimizer, OptimizerState};
 use crate::network::parameter::device_of;
 use crate::network::{Network, NetworkError, Node, NodeId, ParameterId, ParameterKind, ParameterSpec, Parameters};
@@ -16,7 +17,7 @@ use super::influence::{self, Consumer};
 use super::mapping::{AxisMaps, ParameterMaps, damaged};
 use super::moments;
 use super::plan::Plan;
-use super::regrow::{Change, fill_new, lend, regrow};
+use super::regrow::{Change, fill_new, regrow};
 use super::request::Split;
 use super::shares::Sharing;
 use super::step::{Fill, Step};

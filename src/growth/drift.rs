@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::compute::finite::lend;
 use crate::compute::optimizer::{Optimizer, Rate};
 use crate::compute::random::{Purpose, Random};
 use crate::network::parameter::device_of;
@@ -18,7 +19,6 @@ use super::apply::{GrowthError, State, known};
 use super::certificate::Probe;
 use super::mapping::{AxisMap, AxisMaps, ParameterMaps};
 use super::plan::Plan;
-use super::regrow::lend;
 use super::step::Step;
 
 /// Steps that are tried.

@@ -6,10 +6,11 @@
 
 use candle_core::Tensor;
 
+use crate::compute::finite::lend;
 use crate::compute::optimizer::{AxisBirths, Moments};
 
 use super::mapping::ParameterMaps;
-use super::regrow::{Change, lend, regrow};
+use super::regrow::{Change, regrow};
 
 /// By what the moments of a producer's new rows are scaled: the share of its source's gradient that each new row gets.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,6 @@
 //! written once, in order, a stripe of rows at a time, and changed while it is still in the cache: in parallel over rows,
 //! of which none depends on another. Used by `apply` for weights, statistics and moments alike.
 
-use candle_core::{Storage, Tensor};
 use rayon::prelude::*;
 
 use crate::compute::vectors::{Loop, widest};
@@ -24,17 +23,6 @@ pub(super) enum Change<'a> {
     Share(&'a Sharing),
     /// Every index of an axis is multiplied by its factor.
     Scale { axis: usize, factors: &'a [f64] },
-}
-
-/// The numbers of a tensor, lent to a function; copied only where they are not on the CPU in order.
-pub(super) fn lend<R>(tensor: &Tensor, use_numbers: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
-    {
-        let (storage, layout) = tensor.storage_and_layout();
-        if let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-            return Ok(use_numbers(&storage.as_slice::<f32>()?[start..end]));
-        }
-    }
-    Ok(use_numbers(&tensor.flatten_all()?.to_vec1::<f32>()?))
 }
 
 /// A parameter on its new axes: every index a copy of its source, 0 where there is none, and then changed. `dims` are the

@@ -9,7 +9,9 @@ use super::averages;
 use super::encoded::EncodedRows;
 use super::engine::Engine;
 use super::evaluation::OUTPUTS_OF_A_BATCH;
+use super::memory;
 use super::rescale::{Rescaling, rescale};
+use super::settings::TrainingSettings;
 use super::step::{Batch, StepError, StepOutcome, StepRule, step};
 use crate::compute::memory::Memory;
 use crate::growth::State;
@@ -44,11 +46,12 @@ impl Learned {
         }
     }
 
-    /// What an engine holds; `None` for tensors.
-    pub fn memory(&self) -> Option<Memory> {
+    /// What a step of this network holds, or would.
+    pub fn memory(&self, network: &Network, settings: &TrainingSettings) -> Memory {
         match self {
-            Self::Tensors(_) => None,
-            Self::Engine(engine) => Some(engine.memory()),
+            Self::Engine(engine) => engine.memory(),
+            Self::Tensors(state) if is_on_cpu(state) => memory::of_step(network, settings),
+            Self::Tensors(_) => memory::of_tensors(network, settings),
         }
     }
 
@@ -92,7 +95,7 @@ impl Learned {
     fn prepare(&mut self, network: &Network, rows: usize) -> Result<&mut Self, StepError> {
         match self {
             Self::Engine(engine) => engine.make_room(network, rows),
-            Self::Tensors(state) if state.parameters.values().all(|one| one.device().is_cpu()) => {
+            Self::Tensors(state) if is_on_cpu(state) => {
                 let program = TrainingProgram::compile(network, rows);
                 *self = Self::Engine(Box::new(Engine::load(program, state)?));
             }
@@ -129,4 +132,8 @@ impl Learned {
             Self::Engine(engine) => engine.rescale(network, rescaling),
         }
     }
+}
+
+fn is_on_cpu(state: &State) -> bool {
+    state.parameters.values().all(|one| one.device().is_cpu())
 }

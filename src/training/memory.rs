@@ -1,13 +1,13 @@
 //! The memory of a learner's training step on the CPU, worked out from its network, its optimizer and its batch: what an
 //! [`Engine`](super::engine::Engine) of a new state holds, to the byte.
 //!
-//! For trainers, and for learners that no trainer of this process has in memory. A step on another device holds its tensors
-//! there, which are not counted.
+//! For learners that no trainer of this process has in memory, and while a trainer holds no engine. Steps on other devices
+//! hold tensors, which is worked out beside it.
 
 use super::settings::TrainingSettings;
 use crate::compute::memory::Memory;
 use crate::network::program::{ParameterLayout, TrainingProgram};
-use crate::network::{Network, ParameterKind};
+use crate::network::{Network, Node, ParameterKind};
 
 const F32: u64 = 4;
 const BIRTH: u64 = 8;
@@ -36,6 +36,22 @@ pub fn of_step(network: &Network, settings: &TrainingSettings) -> Memory {
     }
 }
 
+/// What a step of this network with these settings holds as tensors: gradients are all held until the update, and the
+/// update makes every parameter and moment anew before it lets go of the old ones. Not counted is what ops save for their
+/// own backward pass.
+pub fn of_tensors(network: &Network, settings: &TrainingSettings) -> Memory {
+    let in_place = of_step(network, settings);
+    let rows = settings.batch as u64;
+    let output = |node: &Node| network.shape(&node.id).map_or(0, |shape| shape.elements() as u64);
+    let outputs = || network.nodes().iter().map(output);
+    Memory {
+        activations: F32 * rows * (network.input().elements() as u64 + outputs().sum::<u64>()),
+        // The new parameters and moments, and the gradients of a node's output and of its input.
+        scratch: in_place.weights + in_place.optimizer + 2 * F32 * rows * outputs().max().unwrap_or(0),
+        ..in_place
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
@@ -47,7 +63,6 @@ mod tests {
     use crate::network::Shape;
     use crate::network::builders::NetworkSpec;
     use crate::network::initialize::initialize;
-    use crate::network::program::TrainingProgram;
     use crate::training::step::first_state;
 
     #[test]
@@ -70,7 +85,8 @@ mod tests {
                 assert!(memory.gradients >= F32 * network.parameter_count());
                 let numbers = network.input().elements() + network.output_shape().elements();
                 assert!(memory.activations > 16 * F32 * numbers as u64);
-                assert!(memory.ratio() > 1.0);
+                let tensors = of_tensors(network, &settings);
+                assert!(tensors.peak() > memory.peak() && memory.ratio() > 1.0, "{tensors:?} and {memory:?}");
             }
         }
     }

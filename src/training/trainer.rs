@@ -16,7 +16,6 @@ use super::history::History;
 use super::inputs::{Attention, Next};
 use super::journal::{JournalEvent, JournalRecord};
 use super::learned::Learned;
-use super::memory;
 use super::passes::NextPass;
 use super::progress::Progress;
 use super::publish::LiveVersion;
@@ -181,10 +180,7 @@ impl Trainer {
             trained_seq: self.trained_seq,
             steps: self.learned.steps(),
             network: Arc::new(self.model.network.clone()),
-            memory: self
-                .learned
-                .memory()
-                .unwrap_or_else(|| memory::of_step(&self.model.network, &self.progress.training)),
+            memory: self.learned.memory(&self.model.network, &self.progress.training),
             metrics: self.progress.metrics(),
         }
     }

@@ -12,7 +12,7 @@ use super::kernel::{Arrival, BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::panel::{Matrix, packed};
 use super::rectifier::Rectifier;
 use super::scratch;
-use super::sites::column_sums;
+use super::sites::{add, column_sums};
 use super::strip::{Padded, Sliding, Strip};
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
 use crate::compute::vectors::{Extent, Simd, SimdLoop, transpose};

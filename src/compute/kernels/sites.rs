@@ -130,3 +130,8 @@ impl Loop for ColumnSums<'_> {
         }
     }
 }
+
+/// Adds numbers to as many sums.
+pub(super) fn add(numbers: &[f32], sums: &mut [f32]) {
+    column_sums(numbers, numbers.len().max(1), sums);
+}

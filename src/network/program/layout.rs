@@ -11,6 +11,7 @@ use candle_core::{Device, Tensor};
 use super::super::error::NetworkError;
 use super::super::graph::Network;
 use super::super::parameter::{ParameterId, ParameterKind, Parameters};
+use crate::compute::finite::lend;
 
 /// Numbers to whose multiples the beginning of everything is aligned: a line of the cache.
 pub(super) const LINE: usize = 16;
@@ -100,13 +101,5 @@ impl ParameterLayout {
 
 /// Copies a tensor's numbers, row-major.
 pub fn copy(tensor: &Tensor, to: &mut [f32]) -> candle_core::Result<()> {
-    use candle_core::{CpuStorage, Storage};
-    let (storage, layout) = tensor.storage_and_layout();
-    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-        to.copy_from_slice(&values[start..end]);
-        return Ok(());
-    }
-    drop(storage);
-    to.copy_from_slice(&tensor.flatten_all()?.to_vec1::<f32>()?);
-    Ok(())
+    lend(tensor, |numbers| to.copy_from_slice(numbers))
 }

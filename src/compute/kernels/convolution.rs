@@ -265,7 +265,7 @@ impl Convolution {
         crew.pieces(partial, 1 << 12, 4 * count, |range| {
             // SAFETY: pieces do not overlap.
             let total = unsafe { shared.part(range.clone()) };
-            others.chunks_exact(partial).for_each(|other| column_sums(&other[range.clone()], range.len(), total));
+            others.chunks_exact(partial).for_each(|other| add(&other[range.clone()], total));
         });
         bias.copy_from_slice(&total[weight.len()..]);
         let lines = taps * inputs;

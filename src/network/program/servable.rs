@@ -16,8 +16,8 @@ use super::plan::{Wanted, plan};
 use crate::compute::kernels::{Crew, ForwardPass, Place, channels_first, channels_last};
 use crate::compute::vectors::Vectors;
 
-/// The most blocks that are kept for batches to come.
-const KEPT_BLOCKS: usize = 64;
+/// The most numbers that the blocks kept for batches to come hold together: 64 MiB.
+const KEPT_NUMBERS: usize = 1 << 24;
 
 /// A network with its parameters, compiled for predictions.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Servable {
         let mut result = vec![0.0; output.len()];
         channels_first(output, self.output, &mut result, crew);
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if blocks.len() < KEPT_BLOCKS {
+        if blocks.iter().map(|kept| kept.arena.len()).sum::<usize>() + block.arena.len() <= KEPT_NUMBERS {
             blocks.push(block);
         }
         Ok(result)

@@ -3,17 +3,15 @@
 //! Decided in f64 by the reference evaluator, on the largest absolute difference of a logit (never a sum, which hides
 //! errors); the f32 path as served and training mode are measured beside it.
 
-use std::borrow::Cow;
-
-use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::compute::kernels::Crew;
 use crate::compute::random::{Purpose, Random};
 use crate::network::op::ReferenceBatch;
-use crate::network::parameter::device_of;
+use crate::network::program::Servable;
 use crate::network::reference::{self, ReferenceParameters};
-use crate::network::{Mode, Network, ParameterId, Parameters, execute};
+use crate::network::{Mode, Network, Parameters};
 
 use super::apply::GrowthError;
 use super::plan::{GrowthOp, Plan, Preserves};
@@ -143,20 +141,14 @@ fn limit(preserves: Preserves) -> f64 {
 /// A network with its parameters in both precisions.
 struct Side<'a> {
     network: &'a Network,
-    /// On the CPU, where predictions are made: a GPU may train in a coarser precision than f32.
-    served: Cow<'a, Parameters>,
+    /// The program of predictions, on the CPU whatever device trains: a GPU may train in a coarser precision than f32.
+    served: Servable,
     wide: ReferenceParameters,
 }
 
 impl<'a> Side<'a> {
     fn new((network, parameters): (&'a Network, &'a Parameters)) -> Result<Self, GrowthError> {
-        let served = if device_of(parameters).is_cpu() {
-            Cow::Borrowed(parameters)
-        } else {
-            let moved = |(id, value): (&ParameterId, &Tensor)| Ok((id.clone(), value.to_device(&Device::Cpu)?));
-            Cow::Owned(parameters.iter().map(moved).collect::<candle_core::Result<_>>()?)
-        };
-        Ok(Self { network, served, wide: reference::widen(parameters)? })
+        Ok(Self { network, served: Servable::compile(network, parameters)?, wide: reference::widen(parameters)? })
     }
 
     /// The logits of all rows, row by row.
@@ -173,9 +165,7 @@ impl<'a> Side<'a> {
             }
             Path::Training => Ok(chunk(rows, TRAINING)?.values),
             Path::Served => {
-                let batch = Tensor::from_vec(rows.concat(), self.network.input().batched(rows.len()), &Device::Cpu)?;
-                let logits = execute::evaluate(self.network, &self.served, &batch)?;
-                let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+                let logits = self.served.run(&rows.concat(), &Crew::of_pool())?;
                 Ok(logits.into_iter().map(f64::from).collect())
             }
         }

@@ -102,3 +102,32 @@ fn programs_compute_what_tensors_compute() {
         check(serde_json::from_str(document).unwrap(), image.clone(), 3);
     }
 }
+
+#[test]
+fn any_number_of_threads_run_one_servable_at_once() {
+    let input = Shape::image(2, 6, 5);
+    let network = NetworkSpec::Cnn { channels: vec![5, 4] }.build(&input, 3).unwrap();
+    let servable = Servable::compile(&network, &parameters(&network, 3)).unwrap();
+    let batches: Vec<Vec<f32>> = (1..=12).map(|rows| numbers(rows * input.elements(), rows as u64)).collect();
+    let run = |batch: &Vec<f32>| servable.run(batch, &Crew::alone()).unwrap();
+    let expected: Vec<Vec<f32>> = batches.iter().map(run).collect();
+    std::thread::scope(|scope| {
+        for first in 0..4 {
+            let (batches, expected, run) = (&batches, &expected, &run);
+            scope.spawn(move || {
+                for at in (0..200).map(|turn| (first * 5 + turn) % batches.len()) {
+                    assert_eq!(run(&batches[at]), expected[at]);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_batch_that_is_not_whole_rows_is_refused() {
+    let network = NetworkSpec::Mlp { hidden: vec![4], dropout: 0.0 }.build(&Shape::flat(3), 2).unwrap();
+    let servable = Servable::compile(&network, &parameters(&network, 3)).unwrap();
+    assert!([0, 2, 4].iter().all(|&count| servable.run(&vec![0.5; count], &Crew::alone()).is_err()));
+    assert_eq!(servable.run(&[0.5; 6], &Crew::alone()).unwrap().len(), 4);
+    assert!(Servable::compile(&network, &Parameters::new()).is_err());
+}

@@ -14,7 +14,7 @@ use super::{flat, numbers, parameters};
 use crate::compute::kernels::Crew;
 use crate::network::op::ReferenceBatch;
 use crate::network::program::{Servable, TrainingProgram};
-use crate::network::{Mode, Network, ParameterId, ParameterKind, Parameters, execute, reference};
+use crate::network::{Mode, Network, Node, ParameterId, ParameterKind, Parameters, execute, reference};
 
 /// By how much of itself every number is moved.
 const NUDGE: f32 = 1e-5;
@@ -146,6 +146,13 @@ impl Subject {
         });
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert!(predicted.iter().all(|one| bits(one) == bits(&predicted[0])), "one thread, two and five");
+        // Of products of tensors nobody promises it.
+        let kernels = |node: &Node| node.op.kernel(&self.network.input_shapes(node)).is_some();
+        if self.network.nodes().iter().all(kernels) {
+            let rows = self.batch.chunks(self.network.input().elements());
+            let alone: Vec<f32> = rows.flat_map(|row| servable.run(row, &Crew::alone()).unwrap()).collect();
+            assert_eq!(bits(&alone), bits(&predicted[0]), "rows alone");
+        }
         let predicted = BTreeMap::from([("output".to_owned(), predicted[0].clone())]);
         self.assert_near(&predicted, |subject| subject.by_reference(Mode::Evaluate));
     }

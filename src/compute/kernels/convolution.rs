@@ -15,6 +15,7 @@ use super::scratch;
 use super::sites::{add, column_sums};
 use super::strip::{Padded, Sliding, Strip};
 use super::tile::{Block, Finish, Pairs, Panel, VECTORS, outer, product};
+use super::winograd::{Filters, Winograd};
 use crate::compute::vectors::{Extent, Simd, SimdLoop, transpose};
 
 /// The most partial sums of a weight's gradient: so many threads can share a backward pass.
@@ -36,13 +37,16 @@ pub struct Convolution {
     slope: Option<f32>,
     forward: (Padded, Strip),
     backward: (Padded, Vec<Strip>),
+    /// For predictions.
+    winograd: Option<Winograd>,
 }
 
 impl Convolution {
     /// The convolution from `input` to `output`, which fit each other and the groups.
     pub fn new(input: Place, output: Place, groups: usize, sliding: Sliding) -> Self {
         let (forward, backward) = (sliding.forward(input, output, groups), sliding.backward(input, output, groups));
-        Self { input, output, groups, sliding, slope: None, forward, backward }
+        let winograd = Winograd::of(&sliding, input, output, groups);
+        Self { input, output, groups, sliding, slope: None, forward, backward, winograd }
     }
 
     /// Channels of a group on each side.
@@ -104,6 +108,11 @@ impl Convolution {
         });
     }
 
+    fn packed_forward(&self, lanes: usize) -> usize {
+        let (inputs, outputs) = self.of_group();
+        self.groups * packed(inputs * self.taps(), outputs, lanes)
+    }
+
     fn packed_backward(&self, lanes: usize) -> usize {
         let (inputs, outputs) = self.of_group();
         self.backward.1.iter().map(|strip| self.groups * packed(outputs * strip.kernel.len(), inputs, lanes)).sum()
@@ -127,23 +136,29 @@ impl Kernel for Convolution {
     }
 
     fn prepared(&self, lanes: usize) -> usize {
-        let (inputs, outputs) = self.of_group();
-        self.groups * packed(inputs * self.taps(), outputs, lanes)
+        self.winograd.as_ref().map_or_else(|| self.packed_forward(lanes), |winograd| winograd.prepared(lanes))
     }
 
     fn prepare(&self, parameters: &[&[f32]], crew: &Crew, to: &mut [f32]) {
-        self.pack_forward(parameters[0], crew, to);
+        match &self.winograd {
+            Some(winograd) => winograd.prepare(parameters[0], crew.vectors.lanes(), to),
+            None => self.pack_forward(parameters[0], crew, to),
+        }
     }
 
     fn forward(&self, pass: ForwardPass<'_>) {
-        if pass.prepared.is_empty() {
-            return scratch::with(self.prepared(pass.crew.vectors.lanes()), |panels| {
+        let packed = pass.prepared;
+        match &self.winograd {
+            _ if packed.is_empty() => scratch::with(self.packed_forward(pass.crew.vectors.lanes()), |panels| {
                 self.pack_forward(pass.parameters[0], pass.crew, panels);
                 self.outputs(pass, panels);
-            });
+            }),
+            Some(winograd) => {
+                let filters = Filters { packed, bias: pass.parameters[1], slope: self.slope.unwrap_or(1.0) };
+                winograd.outputs(pass.inputs[0], &filters, pass.output, pass.crew);
+            }
+            None => self.outputs(pass, packed),
         }
-        let panels = pass.prepared;
-        self.outputs(pass, panels);
     }
 
     fn backward(&self, pass: BackwardPass<'_>) {

@@ -38,6 +38,7 @@ mod strip;
 mod tests;
 mod tile;
 mod window;
+mod winograd;
 
 pub use across::{Across, Measure};
 pub use activation::{Everywhere, Function};

@@ -1,12 +1,15 @@
 //! Windows over a plane as the pools and the convolutions of single channels walk them: output by output, tap by tap,
-//! the channels of a position as vectors.
+//! the channels of a position as vectors. [`Windows::walk`] is the one loop; a [`Walker`] says what becomes of what it
+//! sees.
+//!
+//! Vectors pass through nothing but `#[inline(always)]` functions, as [`super::tile`] explains.
 
 use std::ops::Range;
 
 use super::crew::Crew;
 use super::kernel::Place;
 use super::strip::Sliding;
-use crate::compute::vectors::{Simd, Vectors};
+use crate::compute::vectors::{Simd, SimdLoop, Vectors};
 
 /// A window that slides over images of one place.
 #[derive(Debug, Clone)]
@@ -17,9 +20,9 @@ pub(super) struct Windows {
     pub output: Place,
     sliding: Sliding,
     /// For every row of outputs the rows of taps that lie inside the plane.
-    pub rows: Vec<Range<usize>>,
+    rows: Vec<Range<usize>>,
     /// For every column of outputs the columns of taps that do.
-    pub columns: Vec<Range<usize>>,
+    columns: Vec<Range<usize>>,
 }
 
 impl Windows {
@@ -39,19 +42,22 @@ impl Windows {
         Self { input, output, sliding, rows, columns }
     }
 
-    /// The position that a tap of an output sees. For taps inside the plane.
-    #[inline(always)]
-    pub(super) fn position(&self, output: (usize, usize), tap: (usize, usize)) -> usize {
-        let at = |axis: usize, output: usize, tap: usize| {
-            output * self.sliding.stride[axis] + tap * self.sliding.dilation[axis] - self.sliding.padding[axis]
-        };
-        at(0, output.0, tap.0) * self.input.width + at(1, output.1, tap.1)
+    /// Lets a walker see every tap of every output, in row-major order of both.
+    ///
+    /// # Panics
+    /// A walker that these windows do not fit.
+    pub(super) fn walk<W: Walker>(&self, vectors: Vectors, walker: W) {
+        vectors.run(Walk { windows: self, walker });
     }
 
-    /// The number of a tap, row-major.
+    /// The position that a tap of an output sees; any for a window that lies in the padding alone and has no taps.
     #[inline(always)]
-    pub(super) fn number(&self, tap: (usize, usize)) -> usize {
-        tap.0 * self.sliding.kernel[1] + tap.1
+    fn position(&self, output: (usize, usize), tap: (usize, usize)) -> usize {
+        let at = |axis: usize, output: usize, tap: usize| {
+            let padded = output * self.sliding.stride[axis] + tap * self.sliding.dilation[axis];
+            padded.saturating_sub(self.sliding.padding[axis])
+        };
+        at(0, output.0, tap.0) * self.input.width + at(1, output.1, tap.1)
     }
 
     /// How many taps a window has.
@@ -62,6 +68,102 @@ impl Windows {
     /// Operations of one row, about one for a tap.
     pub(super) fn operations(&self) -> usize {
         self.output.numbers() * self.taps()
+    }
+}
+
+/// Some channels of an output, as many as a vector holds or the last of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    /// Where they begin among the numbers that leave.
+    pub at: usize,
+    /// The first of them.
+    pub channel: usize,
+    /// How many there are: 1 to all lanes.
+    pub count: usize,
+    /// One over how many taps of the window lie inside the plane.
+    pub share: f32,
+}
+
+/// What the same channels meet at a tap inside the plane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tap {
+    /// The number of the tap, row-major.
+    pub number: usize,
+    /// Where the channels begin among the numbers that enter.
+    pub seen: usize,
+    /// Where they begin among numbers `[taps, channels]`.
+    pub own: usize,
+}
+
+/// What becomes of what a window sees. All functions are `#[inline(always)]`.
+pub(super) trait Walker {
+    /// What is carried from tap to tap.
+    type Carried<S: Simd>;
+
+    /// Whether what it reads and writes is as long as the windows are many.
+    fn fits(&self, windows: &Windows) -> bool;
+
+    /// Begins an output, whose first tap this is; a window that lies in the padding alone has no taps.
+    ///
+    /// # Safety
+    /// Inside [`Vectors::run`]; output and tap are of windows that fit. So for the others.
+    unsafe fn begin<S: Simd>(&mut self, output: Output, first: Tap) -> Self::Carried<S>;
+
+    /// Sees one tap.
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, carried: Self::Carried<S>) -> Self::Carried<S>;
+
+    /// Ends an output after all taps.
+    unsafe fn end<S: Simd>(&mut self, output: Output, carried: Self::Carried<S>);
+}
+
+struct Walk<'a, W> {
+    windows: &'a Windows,
+    walker: W,
+}
+
+impl<W: Walker> SimdLoop for Walk<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self) {
+        let windows = self.windows;
+        assert!(self.walker.fits(windows), "a walker fits its windows");
+        let (channels, sliding) = (windows.output.channels, windows.sliding);
+        // From one tap to the next below it and beside it, among the numbers that enter.
+        let below = sliding.dilation[0] * windows.input.width * channels;
+        let beside = sliding.dilation[1] * channels;
+        let mut start = 0;
+        for (row, tap_rows) in windows.rows.iter().enumerate() {
+            for (column, tap_columns) in windows.columns.iter().enumerate() {
+                let position = windows.position((row, column), (tap_rows.start, tap_columns.start));
+                let number = tap_rows.start * sliding.kernel[1] + tap_columns.start;
+                let share = 1.0 / (tap_rows.len() * tap_columns.len()) as f32;
+                for channel in (0..channels).step_by(S::LANES) {
+                    let count = S::LANES.min(channels - channel);
+                    let output = Output { at: start + channel, channel, count, share };
+                    let mut line =
+                        Tap { number, seen: position * channels + channel, own: number * channels + channel };
+                    // SAFETY: inside `Vectors::run`, and the windows fit.
+                    unsafe {
+                        let mut carried = self.walker.begin::<S>(output, line);
+                        for _ in tap_rows.clone() {
+                            let mut tap = line;
+                            for _ in tap_columns.clone() {
+                                carried = self.walker.see::<S>(output, tap, carried);
+                                tap.number += 1;
+                                tap.seen += beside;
+                                tap.own += channels;
+                            }
+                            line.number += sliding.kernel[1];
+                            line.seen += below;
+                            line.own += sliding.kernel[1] * channels;
+                        }
+                        self.walker.end::<S>(output, carried);
+                    }
+                }
+                start += channels;
+            }
+        }
     }
 }
 

@@ -4,8 +4,6 @@
 //!
 //! Vectors pass through nothing but `#[inline(always)]` functions, as [`super::tile`] explains.
 
-use std::ops::Range;
-
 use super::crew::Crew;
 use super::kernel::Place;
 use super::strip::Sliding;
@@ -16,24 +14,38 @@ use crate::compute::vectors::{Simd, SimdLoop, Vectors};
 pub(super) struct Windows {
     /// What enters.
     pub input: Place,
-    /// What leaves; its channels may be others.
+    /// What leaves; its channels are as many.
     pub output: Place,
     sliding: Sliding,
-    /// For every row of outputs the rows of taps that lie inside the plane.
-    rows: Vec<Range<usize>>,
-    /// For every column of outputs the columns of taps that do.
-    columns: Vec<Range<usize>>,
+    /// What every row of outputs sees.
+    rows: Vec<Inside>,
+    /// What every column of outputs sees.
+    columns: Vec<Inside>,
+}
+
+/// The taps of an output along one axis that lie inside the plane.
+#[derive(Debug, Clone, Copy)]
+struct Inside {
+    /// The first: its steps along this axis alone.
+    first: Tap,
+    /// How many there are: none for a window that lies in the padding alone.
+    count: usize,
 }
 
 impl Windows {
     /// A window that fits the plane.
     pub(super) fn new(input: Place, output: Place, sliding: Sliding) -> Self {
         let inside = |axis: usize, outputs: usize, side: usize| {
+            // From one tap to the next, and the same for positions.
+            let tap = [sliding.kernel[1], 1][axis];
+            let position = [input.width, 1][axis] * input.channels;
             let of = move |output: usize| {
                 let (start, step) = (output * sliding.stride[axis], sliding.dilation[axis]);
                 let end = (side + sliding.padding[axis]).saturating_sub(start).div_ceil(step).min(sliding.kernel[axis]);
                 let first = sliding.padding[axis].saturating_sub(start).div_ceil(step).min(end);
-                first..end
+                let seen = (start + first * step).saturating_sub(sliding.padding[axis]);
+                let (number, own) = (first * tap, first * tap * input.channels);
+                Inside { first: Tap { number, seen: seen * position, own }, count: end - first }
             };
             (0..outputs).map(of).collect()
         };
@@ -50,14 +62,14 @@ impl Windows {
         vectors.run(Walk { windows: self, walker });
     }
 
-    /// The position that a tap of an output sees; any for a window that lies in the padding alone and has no taps.
-    #[inline(always)]
-    fn position(&self, output: (usize, usize), tap: (usize, usize)) -> usize {
-        let at = |axis: usize, output: usize, tap: usize| {
-            let padded = output * self.sliding.stride[axis] + tap * self.sliding.dilation[axis];
-            padded.saturating_sub(self.sliding.padding[axis])
-        };
-        at(0, output.0, tap.0) * self.input.width + at(1, output.1, tap.1)
+    /// From one tap to the next below it and to the next beside it.
+    fn steps(&self) -> [Tap; 2] {
+        let (channels, dilation, width) = (self.input.channels, self.sliding.dilation, self.sliding.kernel[1]);
+        let below = dilation[0] * self.input.width * channels;
+        [
+            Tap { number: width, seen: below, own: width * channels },
+            Tap { number: 1, seen: dilation[1] * channels, own: channels },
+        ]
     }
 
     /// How many taps a window has.
@@ -95,6 +107,14 @@ pub(super) struct Tap {
     pub own: usize,
 }
 
+impl Tap {
+    /// The tap so many steps further.
+    #[inline(always)]
+    fn plus(self, step: Self) -> Self {
+        Self { number: self.number + step.number, seen: self.seen + step.seen, own: self.own + step.own }
+    }
+}
+
 /// What becomes of what a window sees. All functions are `#[inline(always)]`.
 pub(super) trait Walker {
     /// What is carried from tap to tap.
@@ -128,35 +148,28 @@ impl<W: Walker> SimdLoop for Walk<'_, W> {
     fn run<S: Simd>(mut self) {
         let windows = self.windows;
         assert!(self.walker.fits(windows), "a walker fits its windows");
-        let (channels, sliding) = (windows.output.channels, windows.sliding);
-        // From one tap to the next below it and beside it, among the numbers that enter.
-        let below = sliding.dilation[0] * windows.input.width * channels;
-        let beside = sliding.dilation[1] * channels;
+        let channels = windows.output.channels;
+        let [below, beside] = windows.steps();
         let mut start = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                let position = windows.position((row, column), (tap_rows.start, tap_columns.start));
-                let number = tap_rows.start * sliding.kernel[1] + tap_columns.start;
-                let share = 1.0 / (tap_rows.len() * tap_columns.len()) as f32;
+        for row in &windows.rows {
+            for column in &windows.columns {
+                let first = row.first.plus(column.first);
+                let (lines, width) = (row.count, column.count);
+                let share = 1.0 / (lines * width) as f32;
                 for channel in (0..channels).step_by(S::LANES) {
                     let count = S::LANES.min(channels - channel);
                     let output = Output { at: start + channel, channel, count, share };
-                    let mut line =
-                        Tap { number, seen: position * channels + channel, own: number * channels + channel };
+                    let mut line = first.plus(Tap { number: 0, seen: channel, own: channel });
                     // SAFETY: inside `Vectors::run`, and the windows fit.
                     unsafe {
                         let mut carried = self.walker.begin::<S>(output, line);
-                        for _ in tap_rows.clone() {
+                        for _ in 0..lines {
                             let mut tap = line;
-                            for _ in tap_columns.clone() {
+                            for _ in 0..width {
                                 carried = self.walker.see::<S>(output, tap, carried);
-                                tap.number += 1;
-                                tap.seen += beside;
-                                tap.own += channels;
+                                tap = tap.plus(beside);
                             }
-                            line.number += sliding.kernel[1];
-                            line.seen += below;
-                            line.own += sliding.kernel[1] * channels;
+                            line = line.plus(below);
                         }
                         self.walker.end::<S>(output, carried);
                     }

@@ -101,7 +101,7 @@ impl Walker for Largest<'_> {
     #[inline(always)]
     unsafe fn begin<S: Simd>(&mut self, output: Output, first: Tap) -> [S::Vector; 2] {
         // SAFETY: the caller's promise; a pool's windows have a first tap.
-        unsafe { [load::<S>(self.from.as_ptr().add(first.seen), output.count), S::splat(first.number as f32)] }
+        unsafe { [load::<S>(self.from.as_ptr().add(first.seen), output.count), S::splat(first.number)] }
     }
 
     #[inline(always)]
@@ -110,7 +110,7 @@ impl Walker for Largest<'_> {
         unsafe {
             let number = load::<S>(self.from.as_ptr().add(tap.seen), output.count);
             let more = S::subtract(number, largest);
-            let chosen = S::where_positive(more, S::splat(tap.number as f32), chosen);
+            let chosen = S::where_positive(more, S::splat(tap.number), chosen);
             [S::where_positive(more, number, largest), chosen]
         }
     }
@@ -157,7 +157,7 @@ impl Walker for ToLargest<'_> {
     unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, [gradient, chosen]: [S::Vector; 2]) -> [S::Vector; 2] {
         // SAFETY: the caller's promise.
         unsafe {
-            let apart = S::subtract(chosen, S::splat(tap.number as f32));
+            let apart = S::subtract(chosen, S::splat(tap.number));
             // Above 0 where the two whole numbers are the same.
             let same = S::subtract(S::splat(0.5), S::multiply(apart, apart));
             let share = S::where_positive(same, gradient, S::splat(0.0));

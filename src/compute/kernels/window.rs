@@ -44,7 +44,7 @@ impl Windows {
                 let end = (side + sliding.padding[axis]).saturating_sub(start).div_ceil(step).min(sliding.kernel[axis]);
                 let first = sliding.padding[axis].saturating_sub(start).div_ceil(step).min(end);
                 let seen = (start + first * step).saturating_sub(sliding.padding[axis]);
-                let (number, own) = (first * tap, first * tap * input.channels);
+                let (number, own) = ((first * tap) as f32, first * tap * input.channels);
                 Inside { first: Tap { number, seen: seen * position, own }, count: end - first }
             };
             (0..outputs).map(of).collect()
@@ -67,8 +67,8 @@ impl Windows {
         let (channels, dilation, width) = (self.input.channels, self.sliding.dilation, self.sliding.kernel[1]);
         let below = dilation[0] * self.input.width * channels;
         [
-            Tap { number: width, seen: below, own: width * channels },
-            Tap { number: 1, seen: dilation[1] * channels, own: channels },
+            Tap { number: width as f32, seen: below, own: width * channels },
+            Tap { number: 1.0, seen: dilation[1] * channels, own: channels },
         ]
     }
 
@@ -100,7 +100,7 @@ pub(super) struct Output {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tap {
     /// The number of the tap, row-major.
-    pub number: usize,
+    pub number: f32,
     /// Where the channels begin among the numbers that enter.
     pub seen: usize,
     /// Where they begin among numbers `[taps, channels]`.
@@ -159,7 +159,7 @@ impl<W: Walker> SimdLoop for Walk<'_, W> {
                 for channel in (0..channels).step_by(S::LANES) {
                     let count = S::LANES.min(channels - channel);
                     let output = Output { at: start + channel, channel, count, share };
-                    let mut line = first.plus(Tap { number: 0, seen: channel, own: channel });
+                    let mut line = first.plus(Tap { number: 0.0, seen: channel, own: channel });
                     // SAFETY: inside `Vectors::run`, and the windows fit.
                     unsafe {
                         let mut carried = self.walker.begin::<S>(output, line);

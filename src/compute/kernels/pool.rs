@@ -100,7 +100,7 @@ impl Walker for Largest<'_> {
 
     #[inline(always)]
     unsafe fn begin<S: Simd>(&mut self, output: Output, first: Tap) -> [S::Vector; 2] {
-        // SAFETY: the caller's promise; a pool's windows have a first tap.
+        // SAFETY: the caller's promise.
         unsafe { [load::<S>(self.from.as_ptr().add(first.seen), output.count), S::splat(first.number)] }
     }
 

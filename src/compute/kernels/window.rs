@@ -14,7 +14,7 @@ use crate::compute::vectors::{Simd, SimdLoop, Vectors};
 pub(super) struct Windows {
     /// What enters.
     pub input: Place,
-    /// What leaves; its channels are as many.
+    /// What leaves, with as many channels.
     pub output: Place,
     sliding: Sliding,
     /// What every row of outputs sees.
@@ -26,26 +26,34 @@ pub(super) struct Windows {
 /// The taps of an output along one axis that lie inside the plane.
 #[derive(Debug, Clone, Copy)]
 struct Inside {
-    /// The first: its steps along this axis alone.
+    /// How far the first lies from the plane's and the kernel's beginning, along this axis alone; 0 if there is none.
     first: Tap,
-    /// How many there are: none for a window that lies in the padding alone.
+    /// How many there are: none where the window lies in the padding alone.
     count: usize,
 }
 
 impl Windows {
     /// A window that fits the plane.
+    ///
+    /// # Panics
+    /// Places of different channels.
     pub(super) fn new(input: Place, output: Place, sliding: Sliding) -> Self {
+        assert_eq!(input.channels, output.channels, "a window sees the channels of its output");
+        let origin = Tap { number: 0.0, seen: 0, own: 0 };
         let inside = |axis: usize, outputs: usize, side: usize| {
-            // From one tap to the next, and the same for positions.
+            // From one tap, or position, to the next along the axis.
             let tap = [sliding.kernel[1], 1][axis];
             let position = [input.width, 1][axis] * input.channels;
             let of = move |output: usize| {
                 let (start, step) = (output * sliding.stride[axis], sliding.dilation[axis]);
                 let end = (side + sliding.padding[axis]).saturating_sub(start).div_ceil(step).min(sliding.kernel[axis]);
                 let first = sliding.padding[axis].saturating_sub(start).div_ceil(step).min(end);
-                let seen = (start + first * step).saturating_sub(sliding.padding[axis]);
+                if first == end {
+                    return Inside { first: origin, count: 0 };
+                }
+                let seen = (start + first * step - sliding.padding[axis]) * position;
                 let (number, own) = ((first * tap) as f32, first * tap * input.channels);
-                Inside { first: Tap { number, seen: seen * position, own }, count: end - first }
+                Inside { first: Tap { number, seen, own }, count: end - first }
             };
             (0..outputs).map(of).collect()
         };
@@ -99,7 +107,7 @@ pub(super) struct Output {
 /// What the same channels meet at a tap inside the plane.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tap {
-    /// The number of the tap, row-major.
+    /// The number of the tap, row-major. The pools keep it, as a number among others.
     pub number: f32,
     /// Where the channels begin among the numbers that enter.
     pub seen: usize,
@@ -115,27 +123,29 @@ impl Tap {
     }
 }
 
-/// What becomes of what a window sees. All functions are `#[inline(always)]`.
+/// What becomes of what a window sees. All functions are `#[inline(always)]`: vectors pass through them.
 pub(super) trait Walker {
-    /// What is carried from tap to tap.
+    /// What is carried from tap to tap, in registers.
     type Carried<S: Simd>;
 
-    /// Whether what it reads and writes is as long as the windows are many.
+    /// Whether its slices are as long as what enters and leaves these windows.
     fn fits(&self, windows: &Windows) -> bool;
 
-    /// Begins an output, whose first tap this is; a window that lies in the padding alone has no taps.
+    /// Begins an output, before its first tap. A window that lies in the padding alone has none, and is given one that
+    /// lies inside the plane all the same.
     ///
     /// # Safety
-    /// Inside [`Vectors::run`]; output and tap are of windows that fit. So for the others.
+    /// Inside [`Vectors::run`], with an output and a tap of windows that fit. The same holds for `see` and `end`.
     unsafe fn begin<S: Simd>(&mut self, output: Output, first: Tap) -> Self::Carried<S>;
 
-    /// Sees one tap.
+    /// Sees a tap.
     unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, carried: Self::Carried<S>) -> Self::Carried<S>;
 
-    /// Ends an output after all taps.
+    /// Ends an output, after its last tap.
     unsafe fn end<S: Simd>(&mut self, output: Output, carried: Self::Carried<S>);
 }
 
+/// The loop over the windows of one row.
 struct Walk<'a, W> {
     windows: &'a Windows,
     walker: W,
@@ -160,7 +170,7 @@ impl<W: Walker> SimdLoop for Walk<'_, W> {
                     let count = S::LANES.min(channels - channel);
                     let output = Output { at: start + channel, channel, count, share };
                     let mut line = first.plus(Tap { number: 0.0, seen: channel, own: channel });
-                    // SAFETY: inside `Vectors::run`, and the windows fit.
+                    // SAFETY: inside `Vectors::run`, and the windows fit the walker.
                     unsafe {
                         let mut carried = self.walker.begin::<S>(output, line);
                         for _ in 0..lines {
@@ -206,4 +216,80 @@ pub(super) unsafe fn load<S: Simd>(from: *const f32, count: usize) -> S::Vector 
 pub(super) unsafe fn store<S: Simd>(to: *mut f32, vector: S::Vector, count: usize) {
     // SAFETY: the caller's promise.
     unsafe { if count == S::LANES { S::store(to, vector) } else { S::store_part(to, vector, count) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a walk has shown: of every output its numbers, and of every tap.
+    #[derive(Default)]
+    struct Recorder {
+        outputs: Vec<([usize; 3], f32)>,
+        taps: Vec<Vec<(f32, usize, usize)>>,
+    }
+
+    impl Walker for &mut Recorder {
+        type Carried<S: Simd> = Vec<(f32, usize, usize)>;
+
+        fn fits(&self, _: &Windows) -> bool {
+            true
+        }
+
+        unsafe fn begin<S: Simd>(&mut self, output: Output, _: Tap) -> Self::Carried<S> {
+            self.outputs.push(([output.at, output.channel, output.count], output.share));
+            Vec::new()
+        }
+
+        unsafe fn see<S: Simd>(&mut self, _: Output, tap: Tap, mut taps: Self::Carried<S>) -> Self::Carried<S> {
+            taps.push((tap.number, tap.seen, tap.own));
+            taps
+        }
+
+        unsafe fn end<S: Simd>(&mut self, _: Output, taps: Self::Carried<S>) {
+            self.taps.push(taps);
+        }
+    }
+
+    fn pair(sizes: std::ops::Range<usize>) -> impl Strategy<Value = [usize; 2]> {
+        [sizes.clone(), sizes]
+    }
+
+    proptest! {
+        #[test]
+        fn every_output_sees_the_taps_inside_the_plane_in_order(
+            (plane, outputs, channels) in (pair(1..6), pair(1..6), 1usize..40),
+            (kernel, stride, dilation, padding) in (pair(1..5), pair(1..4), pair(1..4), pair(0..7)),
+        ) {
+            let place = |[height, width]: [usize; 2]| Place { height, width, channels };
+            let windows = Windows::new(place(plane), place(outputs), Sliding { kernel, stride, padding, dilation });
+            let (mut found, vectors) = (Recorder::default(), Vectors::widest());
+            windows.walk(vectors, &mut found);
+            let mut expected = Recorder::default();
+            for (row, column) in (0..outputs[0]).flat_map(|row| (0..outputs[1]).map(move |column| (row, column))) {
+                for channel in (0..channels).step_by(vectors.lanes()) {
+                    let mut taps = Vec::new();
+                    for number in 0..kernel[0] * kernel[1] {
+                        let at = |axis: usize, output: usize, tap: usize| {
+                            let padded = output * stride[axis] + tap * dilation[axis];
+                            padded.checked_sub(padding[axis]).filter(|&at| at < plane[axis])
+                        };
+                        let seen = (at(0, row, number / kernel[1]), at(1, column, number % kernel[1]));
+                        if let (Some(row), Some(column)) = seen {
+                            let seen = (row * plane[1] + column) * channels + channel;
+                            taps.push((number as f32, seen, number * channels + channel));
+                        }
+                    }
+                    let at = (row * outputs[1] + column) * channels + channel;
+                    let count = vectors.lanes().min(channels - channel);
+                    expected.outputs.push(([at, channel, count], 1.0 / taps.len() as f32));
+                    expected.taps.push(taps);
+                }
+            }
+            prop_assert_eq!(found.outputs, expected.outputs);
+            prop_assert_eq!(found.taps, expected.taps);
+        }
+    }
 }

@@ -9,7 +9,8 @@ use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::scratch;
 use super::strip::Sliding;
-use super::window::{Output, Tap, Walker, Windows, load, store, vectors_for};
+use super::tile::{load, store};
+use super::window::{Output, Tap, Walker, Windows, vectors_for};
 use crate::compute::vectors::{Extent, Simd, transpose};
 
 /// A depthwise convolution over images of one place.

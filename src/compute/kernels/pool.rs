@@ -4,7 +4,8 @@ use super::crew::Shared;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::strip::Sliding;
-use super::window::{Output, Tap, Walker, Windows, load, store, vectors_for};
+use super::tile::{load, store};
+use super::window::{Output, Tap, Walker, Windows, vectors_for};
 use crate::compute::vectors::Simd;
 
 /// What becomes of a window's numbers.

@@ -198,26 +198,6 @@ pub(super) fn vectors_for(channels: usize, crew: &Crew) -> Vectors {
     }
 }
 
-/// So many numbers from memory, up to a whole vector.
-///
-/// # Safety
-/// Inside [`crate::compute::vectors::Vectors::run`]; `from` is valid for `count` numbers, 1 to all lanes.
-#[inline(always)]
-pub(super) unsafe fn load<S: Simd>(from: *const f32, count: usize) -> S::Vector {
-    // SAFETY: the caller's promise.
-    unsafe { if count == S::LANES { S::load(from) } else { S::load_part(from, count) } }
-}
-
-/// So many numbers to memory, up to a whole vector.
-///
-/// # Safety
-/// As for [`load`].
-#[inline(always)]
-pub(super) unsafe fn store<S: Simd>(to: *mut f32, vector: S::Vector, count: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if count == S::LANES { S::store(to, vector) } else { S::store_part(to, vector, count) } }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,8 +9,9 @@ use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::scratch;
 use super::strip::Sliding;
-use super::window::{Windows, load, store, vectors_for};
-use crate::compute::vectors::{Extent, Simd, SimdLoop, transpose};
+use super::tile::{load, store};
+use super::window::{Output, Tap, Walker, Windows, vectors_for};
+use crate::compute::vectors::{Extent, Simd, transpose};
 
 /// A depthwise convolution over images of one place.
 #[derive(Debug, Clone)]
@@ -69,7 +70,7 @@ impl Kernel for Depthwise {
                 // SAFETY: rows do not overlap.
                 let to = unsafe { output.part(row * leaving..(row + 1) * leaving) };
                 self.repeated(&input[row * entering..(row + 1) * entering], |from| {
-                    vectors.run(Outputs { windows, weight, bias, from, to });
+                    windows.walk(vectors, Outputs { weight, bias, from, to });
                 });
             });
         });
@@ -88,9 +89,11 @@ impl Kernel for Depthwise {
             pass.crew.each(pass.rows, operations, |row| {
                 // SAFETY: rows do not overlap.
                 let sums = unsafe { shared.part(row * width..(row + 1) * width) };
+                sums.fill(0.0);
                 let gradient = &gradient[row * leaving..(row + 1) * leaving];
                 self.repeated(&input[row * entering..(row + 1) * entering], |from| {
-                    vectors.run(TapSums { windows, from, gradient, sums });
+                    let (sums, bias) = sums.split_at_mut(taps * channels);
+                    windows.walk(vectors, TapSums { from, gradient, sums, bias });
                 });
             });
             let total = |at: usize| partials[at..].iter().step_by(width).fold(0.0, |sum, &one| sum + f64::from(one));
@@ -111,11 +114,11 @@ impl Kernel for Depthwise {
                     if put == Put::Over {
                         to.fill(0.0);
                     }
-                    return vectors.run(Inputs { windows, weight, gradient, to });
+                    return windows.walk(vectors, Inputs { weight, gradient, to });
                 }
                 scratch::with(windows.input.numbers(), |wide| {
                     wide.fill(0.0);
-                    vectors.run(Inputs { windows, weight, gradient, to: &mut *wide });
+                    windows.walk(vectors, Inputs { weight, gradient, to: &mut *wide });
                     put.all(to, wide.chunks_exact(self.multiplier).map(|copies| copies.iter().sum()));
                 });
             });
@@ -125,130 +128,129 @@ impl Kernel for Depthwise {
 
 /// The outputs of a row.
 struct Outputs<'a> {
-    windows: &'a Windows,
     weight: &'a [f32],
     bias: &'a [f32],
     from: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl SimdLoop for Outputs<'_> {
-    type Output = ();
+impl Walker for Outputs<'_> {
+    /// The sum.
+    type Carried<S: Simd> = S::Vector;
 
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (windows, channels) = (self.windows, self.windows.output.channels);
-        assert!(self.from.len() == windows.input.numbers() && self.to.len() == windows.output.numbers());
-        assert!(self.weight.len() == windows.taps() * channels && self.bias.len() == channels);
-        let mut at = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    // SAFETY: taps that lie inside see positions of the row that enters; every position, tap and the bias
-                    // have at least `count` channels from `channel` on.
-                    unsafe {
-                        let mut sum = load::<S>(self.bias.as_ptr().add(channel), count);
-                        for tap_row in tap_rows.clone() {
-                            for tap_column in tap_columns.clone() {
-                                let tap = (tap_row, tap_column);
-                                let position = windows.position((row, column), tap);
-                                let number = load::<S>(self.from.as_ptr().add(position * channels + channel), count);
-                                let weight = self.weight.as_ptr().add(windows.number(tap) * channels + channel);
-                                sum = S::multiply_add(number, load::<S>(weight, count), sum);
-                            }
-                        }
-                        store::<S>(self.to.as_mut_ptr().add(at + channel), sum, count);
-                    }
-                }
-                at += channels;
-            }
+    fn fits(&self, windows: &Windows) -> bool {
+        let channels = windows.output.channels;
+        self.from.len() == windows.input.numbers()
+            && self.to.len() == windows.output.numbers()
+            && self.weight.len() == windows.taps() * channels
+            && self.bias.len() == channels
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&mut self, output: Output, _: Tap) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { load::<S>(self.bias.as_ptr().add(output.channel), output.count) }
+    }
+
+    #[inline(always)]
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, sum: S::Vector) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let number = load::<S>(self.from.as_ptr().add(tap.seen), output.count);
+            S::multiply_add(number, load::<S>(self.weight.as_ptr().add(tap.own), output.count), sum)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn end<S: Simd>(&mut self, output: Output, sum: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { store::<S>(self.to.as_mut_ptr().add(output.at), sum, output.count) }
     }
 }
 
 /// The gradient by the numbers of a row, added to what stands there.
 struct Inputs<'a> {
-    windows: &'a Windows,
     weight: &'a [f32],
     gradient: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl SimdLoop for Inputs<'_> {
-    type Output = ();
+impl Walker for Inputs<'_> {
+    /// The gradient by the output.
+    type Carried<S: Simd> = S::Vector;
 
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (windows, channels) = (self.windows, self.windows.output.channels);
-        assert!(self.to.len() == windows.input.numbers() && self.gradient.len() == windows.output.numbers());
-        assert!(self.weight.len() == windows.taps() * channels);
-        let mut at = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    // SAFETY: as in the forward pass.
-                    unsafe {
-                        let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
-                        for tap_row in tap_rows.clone() {
-                            for tap_column in tap_columns.clone() {
-                                let tap = (tap_row, tap_column);
-                                let weight = self.weight.as_ptr().add(windows.number(tap) * channels + channel);
-                                let position = windows.position((row, column), tap);
-                                let to = self.to.as_mut_ptr().add(position * channels + channel);
-                                let sum = S::multiply_add(gradient, load::<S>(weight, count), load::<S>(to, count));
-                                store::<S>(to, sum, count);
-                            }
-                        }
-                    }
-                }
-                at += channels;
-            }
-        }
+    fn fits(&self, windows: &Windows) -> bool {
+        self.to.len() == windows.input.numbers()
+            && self.gradient.len() == windows.output.numbers()
+            && self.weight.len() == windows.taps() * windows.output.channels
     }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&mut self, output: Output, _: Tap) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { load::<S>(self.gradient.as_ptr().add(output.at), output.count) }
+    }
+
+    #[inline(always)]
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, gradient: S::Vector) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let weight = load::<S>(self.weight.as_ptr().add(tap.own), output.count);
+            let to = self.to.as_mut_ptr().add(tap.seen);
+            store::<S>(to, S::multiply_add(gradient, weight, load::<S>(to, output.count)), output.count);
+        }
+        gradient
+    }
+
+    #[inline(always)]
+    unsafe fn end<S: Simd>(&mut self, _: Output, _: S::Vector) {}
 }
 
-/// The gradient by the weight `[taps, channels]` and by the bias behind it, of one row.
+/// The gradient by the weight `[taps, channels]` and by the bias, of one row, added to what stands there.
 struct TapSums<'a> {
-    windows: &'a Windows,
     from: &'a [f32],
     gradient: &'a [f32],
     sums: &'a mut [f32],
+    bias: &'a mut [f32],
 }
 
-impl SimdLoop for TapSums<'_> {
-    type Output = ();
+impl Walker for TapSums<'_> {
+    /// The gradient by the output.
+    type Carried<S: Simd> = S::Vector;
 
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (windows, channels) = (self.windows, self.windows.output.channels);
-        assert!(self.from.len() == windows.input.numbers() && self.gradient.len() == windows.output.numbers());
-        assert!(self.sums.len() == (windows.taps() + 1) * channels);
-        self.sums.fill(0.0);
-        let mut at = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    // SAFETY: as in the forward pass; the sums of the bias stand behind those of the taps.
-                    unsafe {
-                        let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
-                        let bias = self.sums.as_mut_ptr().add(windows.taps() * channels + channel);
-                        store::<S>(bias, S::add(load::<S>(bias, count), gradient), count);
-                        for tap_row in tap_rows.clone() {
-                            for tap_column in tap_columns.clone() {
-                                let tap = (tap_row, tap_column);
-                                let position = windows.position((row, column), tap);
-                                let number = load::<S>(self.from.as_ptr().add(position * channels + channel), count);
-                                let to = self.sums.as_mut_ptr().add(windows.number(tap) * channels + channel);
-                                store::<S>(to, S::multiply_add(number, gradient, load::<S>(to, count)), count);
-                            }
-                        }
-                    }
-                }
-                at += channels;
-            }
+    fn fits(&self, windows: &Windows) -> bool {
+        let channels = windows.output.channels;
+        self.from.len() == windows.input.numbers()
+            && self.gradient.len() == windows.output.numbers()
+            && self.sums.len() == windows.taps() * channels
+            && self.bias.len() == channels
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&mut self, output: Output, _: Tap) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let gradient = load::<S>(self.gradient.as_ptr().add(output.at), output.count);
+            let bias = self.bias.as_mut_ptr().add(output.channel);
+            store::<S>(bias, S::add(load::<S>(bias, output.count), gradient), output.count);
+            gradient
         }
     }
+
+    #[inline(always)]
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, gradient: S::Vector) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let number = load::<S>(self.from.as_ptr().add(tap.seen), output.count);
+            let to = self.sums.as_mut_ptr().add(tap.own);
+            store::<S>(to, S::multiply_add(number, gradient, load::<S>(to, output.count)), output.count);
+        }
+        gradient
+    }
+
+    #[inline(always)]
+    unsafe fn end<S: Simd>(&mut self, _: Output, _: S::Vector) {}
 }

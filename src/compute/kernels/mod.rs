@@ -1,9 +1,10 @@
 //! The CPU's kernels: what a layer computes, by plain loops over slices, for any of the processor's vector widths.
 //!
 //! Values lie channels last: a row is `[height, width, channels]`, or `[features]` if it is flat, and rows follow each
-//! other without gaps. Parameters lie as their tensors do (out channels first). Kernels allocate nothing that lives longer
-//! than a call, know no networks, and give the same bits whatever the number of threads: sums are taken in partials whose
-//! number depends on sizes alone. Each is held against the f64 reference of the layer that it computes.
+//! other without gaps. Parameters lie as their tensors do (out channels first). Kernels know no networks, and give the
+//! same bits whatever the number of threads: sums are taken in partials whose number depends on sizes alone. What a kernel
+//! borrows while it runs, its thread keeps for the next. Each is held against the f64 reference of the layer that it
+//! computes.
 
 mod across;
 mod activation;

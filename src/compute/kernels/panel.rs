@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::tile::VECTORS;
 use crate::compute::vectors::{Extent, transpose};
 
-/// A matrix to pack: element (depth, column) lies at `depth_offset + column * column_step`, depths being listed as runs.
+/// A matrix to pack: the element of a column lies `column * column_step` behind that of column 0 at the same depth, and
+/// depths are listed as runs.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     /// The weights as their parameter lies.

@@ -4,8 +4,9 @@ use super::crew::Shared;
 use super::kernel::{BackwardPass, ForwardPass, Kernel, Needs, Place};
 use super::put::Put;
 use super::strip::Sliding;
-use super::window::{Windows, load, store, vectors_for};
-use crate::compute::vectors::{Simd, SimdLoop};
+use super::tile::{load, store};
+use super::window::{Output, Tap, Walker, Windows, vectors_for};
+use crate::compute::vectors::Simd;
 
 /// What becomes of a window's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +55,9 @@ impl Kernel for Pool {
                 Pooled::Largest => {
                     // SAFETY: rows do not overlap.
                     let taps = unsafe { saved.part(row * keeps..(row + 1) * keeps) };
-                    vectors.run(Largest { windows, from, to, taps });
+                    windows.walk(vectors, Largest { from, to, taps });
                 }
-                Pooled::Mean => vectors.run(Mean { windows, from, to }),
+                Pooled::Mean => windows.walk(vectors, Mean { from, to }),
             }
         });
     }
@@ -75,8 +76,8 @@ impl Kernel for Pool {
             let range = row * leaving..(row + 1) * leaving;
             let gradient = &gradient[range.clone()];
             match self.pooled {
-                Pooled::Largest => vectors.run(ToLargest { windows, gradient, taps: &saved[range], to }),
-                Pooled::Mean => vectors.run(ToAll { windows, gradient, to }),
+                Pooled::Largest => windows.walk(vectors, ToLargest { gradient, taps: &saved[range], to }),
+                Pooled::Mean => windows.walk(vectors, ToAll { gradient, to }),
             }
         });
     }
@@ -84,55 +85,44 @@ impl Kernel for Pool {
 
 /// The largest number of every window of a row, and its tap if `taps` is as long.
 struct Largest<'a> {
-    windows: &'a Windows,
     from: &'a [f32],
     to: &'a mut [f32],
     taps: &'a mut [f32],
 }
 
-impl SimdLoop for Largest<'_> {
-    type Output = ();
+impl Walker for Largest<'_> {
+    /// The largest so far and its tap.
+    type Carried<S: Simd> = [S::Vector; 2];
 
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (windows, channels) = (self.windows, self.windows.output.channels);
-        assert!(self.from.len() == windows.input.numbers() && self.to.len() == windows.output.numbers());
-        let keeps = self.taps.len() == self.to.len();
-        // SAFETY: inside `Vectors::run`.
-        let one = unsafe { S::splat(1.0) };
-        let mut at = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                let first = (tap_rows.start, tap_columns.start);
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    // SAFETY: taps that lie inside see positions of the row that enters, whose channels from `channel` on
-                    // are at least `count`, as are those of the output; `taps` is as long as the output where it is kept.
-                    unsafe {
-                        let position = windows.position((row, column), first);
-                        let mut line = self.from.as_ptr().add(position * channels + channel);
-                        let mut largest = load::<S>(line, count);
-                        let mut chosen = S::splat(windows.number(first) as f32);
-                        for tap_row in tap_rows.clone() {
-                            let mut from = line;
-                            let mut tap = S::splat(windows.number((tap_row, tap_columns.start)) as f32);
-                            for _ in tap_columns.clone() {
-                                let number = load::<S>(from, count);
-                                let more = S::subtract(number, largest);
-                                largest = S::where_positive(more, number, largest);
-                                chosen = S::where_positive(more, tap, chosen);
-                                tap = S::add(tap, one);
-                                from = from.wrapping_add(channels);
-                            }
-                            line = line.wrapping_add(windows.input.width * channels);
-                        }
-                        store::<S>(self.to.as_mut_ptr().add(at + channel), largest, count);
-                        if keeps {
-                            store::<S>(self.taps.as_mut_ptr().add(at + channel), chosen, count);
-                        }
-                    }
-                }
-                at += channels;
+    fn fits(&self, windows: &Windows) -> bool {
+        self.from.len() == windows.input.numbers() && self.to.len() == windows.output.numbers()
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&mut self, output: Output, first: Tap) -> [S::Vector; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { [load::<S>(self.from.as_ptr().add(first.seen), output.count), S::splat(first.number)] }
+    }
+
+    #[inline(always)]
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, [largest, chosen]: [S::Vector; 2]) -> [S::Vector; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let number = load::<S>(self.from.as_ptr().add(tap.seen), output.count);
+            let more = S::subtract(number, largest);
+            let chosen = S::where_positive(more, S::splat(tap.number), chosen);
+            [S::where_positive(more, number, largest), chosen]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn end<S: Simd>(&mut self, output: Output, [largest, chosen]: [S::Vector; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            store::<S>(self.to.as_mut_ptr().add(output.at), largest, output.count);
+            if self.taps.len() == self.to.len() {
+                store::<S>(self.taps.as_mut_ptr().add(output.at), chosen, output.count);
             }
         }
     }
@@ -140,142 +130,119 @@ impl SimdLoop for Largest<'_> {
 
 /// The gradient of every window of a row, added to the tap that was chosen.
 struct ToLargest<'a> {
-    windows: &'a Windows,
     gradient: &'a [f32],
     taps: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl SimdLoop for ToLargest<'_> {
-    type Output = ();
+impl Walker for ToLargest<'_> {
+    /// The gradient and the tap that was chosen.
+    type Carried<S: Simd> = [S::Vector; 2];
 
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (windows, channels) = (self.windows, self.windows.output.channels);
+    fn fits(&self, windows: &Windows) -> bool {
         let leaving = windows.output.numbers();
-        assert!(self.to.len() == windows.input.numbers());
-        assert!(self.gradient.len() == leaving && self.taps.len() == leaving);
-        // SAFETY: inside `Vectors::run`.
-        let (zero, half, one) = unsafe { (S::splat(0.0), S::splat(0.5), S::splat(1.0)) };
-        let mut at = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    // SAFETY: as in the forward pass.
-                    unsafe {
-                        let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
-                        let chosen = load::<S>(self.taps.as_ptr().add(at + channel), count);
-                        let first = (tap_rows.start, tap_columns.start);
-                        let position = windows.position((row, column), first);
-                        let mut line = self.to.as_mut_ptr().add(position * channels + channel);
-                        for tap_row in tap_rows.clone() {
-                            let mut to = line;
-                            // How far the chosen tap is from this one, in the order of taps.
-                            let tap = windows.number((tap_row, tap_columns.start)) as f32;
-                            let mut apart = S::subtract(chosen, S::splat(tap));
-                            for _ in tap_columns.clone() {
-                                // Above 0 where the two whole numbers are the same.
-                                let same = S::subtract(half, S::multiply(apart, apart));
-                                let share = S::where_positive(same, gradient, zero);
-                                store::<S>(to, S::add(load::<S>(to, count), share), count);
-                                apart = S::subtract(apart, one);
-                                to = to.wrapping_add(channels);
-                            }
-                            line = line.wrapping_add(windows.input.width * channels);
-                        }
-                    }
-                }
-                at += channels;
-            }
+        self.to.len() == windows.input.numbers() && self.gradient.len() == leaving && self.taps.len() == leaving
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&mut self, output: Output, _: Tap) -> [S::Vector; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let gradient = load::<S>(self.gradient.as_ptr().add(output.at), output.count);
+            [gradient, load::<S>(self.taps.as_ptr().add(output.at), output.count)]
         }
     }
+
+    #[inline(always)]
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, [gradient, chosen]: [S::Vector; 2]) -> [S::Vector; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let apart = S::subtract(chosen, S::splat(tap.number));
+            // Above 0 where the two whole numbers are the same.
+            let same = S::subtract(S::splat(0.5), S::multiply(apart, apart));
+            let share = S::where_positive(same, gradient, S::splat(0.0));
+            let to = self.to.as_mut_ptr().add(tap.seen);
+            store::<S>(to, S::add(load::<S>(to, output.count), share), output.count);
+        }
+        [gradient, chosen]
+    }
+
+    #[inline(always)]
+    unsafe fn end<S: Simd>(&mut self, _: Output, _: [S::Vector; 2]) {}
 }
 
 /// The mean of every window of a row.
 struct Mean<'a> {
-    windows: &'a Windows,
     from: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl SimdLoop for Mean<'_> {
-    type Output = ();
+impl Walker for Mean<'_> {
+    /// The sum.
+    type Carried<S: Simd> = S::Vector;
 
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (windows, channels) = (self.windows, self.windows.output.channels);
-        assert!(self.from.len() == windows.input.numbers() && self.to.len() == windows.output.numbers());
-        let mut at = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                let share = 1.0 / (tap_rows.len() * tap_columns.len()) as f32;
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    // SAFETY: taps that lie inside see positions of the row that enters, whose channels from `channel` on
-                    // are at least `count`, as are those of the output.
-                    unsafe {
-                        let first = (tap_rows.start, tap_columns.start);
-                        let position = windows.position((row, column), first);
-                        let mut line = self.from.as_ptr().add(position * channels + channel);
-                        let mut sum = S::splat(0.0);
-                        for _ in tap_rows.clone() {
-                            let mut from = line;
-                            for _ in tap_columns.clone() {
-                                sum = S::add(sum, load::<S>(from, count));
-                                from = from.wrapping_add(channels);
-                            }
-                            line = line.wrapping_add(windows.input.width * channels);
-                        }
-                        let mean = S::multiply(sum, S::splat(share));
-                        store::<S>(self.to.as_mut_ptr().add(at + channel), mean, count);
-                    }
-                }
-                at += channels;
-            }
+    fn fits(&self, windows: &Windows) -> bool {
+        self.from.len() == windows.input.numbers() && self.to.len() == windows.output.numbers()
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&mut self, _: Output, _: Tap) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { S::splat(0.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, sum: S::Vector) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { S::add(sum, load::<S>(self.from.as_ptr().add(tap.seen), output.count)) }
+    }
+
+    #[inline(always)]
+    unsafe fn end<S: Simd>(&mut self, output: Output, sum: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mean = S::multiply(sum, S::splat(output.share));
+            store::<S>(self.to.as_mut_ptr().add(output.at), mean, output.count);
         }
     }
 }
 
 /// A share of the gradient of every window of a row, added to all its taps.
 struct ToAll<'a> {
-    windows: &'a Windows,
     gradient: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl SimdLoop for ToAll<'_> {
-    type Output = ();
+impl Walker for ToAll<'_> {
+    /// The share.
+    type Carried<S: Simd> = S::Vector;
 
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (windows, channels) = (self.windows, self.windows.output.channels);
-        assert!(self.to.len() == windows.input.numbers() && self.gradient.len() == windows.output.numbers());
-        let mut at = 0;
-        for (row, tap_rows) in windows.rows.iter().enumerate() {
-            for (column, tap_columns) in windows.columns.iter().enumerate() {
-                let share = 1.0 / (tap_rows.len() * tap_columns.len()) as f32;
-                for channel in (0..channels).step_by(S::LANES) {
-                    let count = S::LANES.min(channels - channel);
-                    // SAFETY: as in the forward pass.
-                    unsafe {
-                        let gradient = load::<S>(self.gradient.as_ptr().add(at + channel), count);
-                        let gradient = S::multiply(gradient, S::splat(share));
-                        let first = (tap_rows.start, tap_columns.start);
-                        let position = windows.position((row, column), first);
-                        let mut line = self.to.as_mut_ptr().add(position * channels + channel);
-                        for _ in tap_rows.clone() {
-                            let mut to = line;
-                            for _ in tap_columns.clone() {
-                                store::<S>(to, S::add(load::<S>(to, count), gradient), count);
-                                to = to.wrapping_add(channels);
-                            }
-                            line = line.wrapping_add(windows.input.width * channels);
-                        }
-                    }
-                }
-                at += channels;
-            }
+    fn fits(&self, windows: &Windows) -> bool {
+        self.to.len() == windows.input.numbers() && self.gradient.len() == windows.output.numbers()
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&mut self, output: Output, _: Tap) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let gradient = load::<S>(self.gradient.as_ptr().add(output.at), output.count);
+            S::multiply(gradient, S::splat(output.share))
         }
     }
+
+    #[inline(always)]
+    unsafe fn see<S: Simd>(&mut self, output: Output, tap: Tap, share: S::Vector) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let to = self.to.as_mut_ptr().add(tap.seen);
+            store::<S>(to, S::add(load::<S>(to, output.count), share), output.count);
+        }
+        share
+    }
+
+    #[inline(always)]
+    unsafe fn end<S: Simd>(&mut self, _: Output, _: S::Vector) {}
 }

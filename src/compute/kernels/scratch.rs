@@ -21,7 +21,8 @@ pub(super) fn with<R>(count: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     result
 }
 
-/// How many numbers the current thread keeps room for: the most that kernels ever borrowed of it at once.
+/// How many numbers the current thread keeps room for: what kernels borrowed of it at once, at the most, or more where
+/// large rooms were nested now outside and now inside.
 pub fn kept_room() -> usize {
     ROOM.with_borrow(|rooms| rooms.iter().map(Vec::len).sum())
 }

@@ -1,7 +1,8 @@
 //! The geometry of a convolution as rows of numbers times panels: which numbers of a padded plane every output sees.
 //!
 //! The forward pass is one strip. The gradient by the input is a convolution of the padded output gradient, one strip for
-//! each phase of the stride: the inputs of a phase are seen by the same taps of the kernel. For [`super::convolution`].
+//! each phase of the stride: the inputs of a phase are seen by the same taps of the kernel. For [`super::convolution`];
+//! the windows of [`super::window`] slide by the same [`Sliding`].
 
 use super::kernel::Place;
 

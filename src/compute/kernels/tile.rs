@@ -160,14 +160,20 @@ unsafe fn vectors<S: Simd, const V: usize>(from: *const f32) -> [S::Vector; V] {
     }
 }
 
-/// As many lanes as there are columns.
+/// So many numbers from memory, up to a whole vector.
+///
+/// # Safety
+/// Inside [`crate::compute::vectors::Vectors::run`]; the pointer is valid for `count` numbers, 1 to all lanes.
 #[inline(always)]
 pub(super) unsafe fn load<S: Simd>(from: *const f32, count: usize) -> S::Vector {
     // SAFETY: the caller's promise.
     unsafe { if count == S::LANES { S::load(from) } else { S::load_part(from, count) } }
 }
 
-/// As many lanes as there are columns.
+/// So many numbers to memory, up to a whole vector.
+///
+/// # Safety
+/// As for [`load`].
 #[inline(always)]
 pub(super) unsafe fn store<S: Simd>(to: *mut f32, vector: S::Vector, count: usize) {
     // SAFETY: the caller's promise.

@@ -87,7 +87,7 @@ impl Winograd {
         // Few planes are cut, each into rows of tiles.
         let cuts = if rows < 2 * crew.threads { (2 * crew.threads).min(self.tiles[0]) } else { 1 };
         let lines = self.tiles[0].div_ceil(cuts);
-        let operations = 8 * rows * to * self.padded.inner.channels;
+        let operations = 18 * rows * to * self.padded.inner.channels;
         crew.each(rows * cuts, operations, |task| {
             let (row, cut) = (task / cuts, task % cuts);
             let lines = (cut * lines).min(self.tiles[0])..((cut + 1) * lines).min(self.tiles[0]);

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use candle_core::{Device, Tensor};
-use perennial::compute::kernels::Crew;
+use perennial::compute::kernels::{Crew, Kernel};
 use perennial::compute::optimizer::{Optimizer, Rate};
+use perennial::network::NodeId;
 use perennial::network::initialize::initialize;
 use perennial::network::program::{Servable, TrainingProgram};
 use perennial::training::engine::Engine;
@@ -71,12 +72,39 @@ fn rows(line: &Line) -> candle_core::Result<Tensor> {
     Tensor::from_vec(values, shape.batched(line.rows), &Device::Cpu)
 }
 
-/// Where the time of a call goes, as text: microseconds of every kind of kernel, forward and backward, medians over calls;
-/// `None` for predictions, whose kernels are those of the forward pass.
+/// Where the time of a call goes, as text: microseconds of every node and of every kind of kernel, forward and backward,
+/// medians over calls.
 pub fn profile(line: &Line) -> anyhow::Result<Option<String>> {
-    if line.task == Task::Infer {
-        return Ok(None);
-    }
+    let runs = match line.task {
+        Task::Train => training_profiles(line)?,
+        Task::Infer => inference_profiles(line)?,
+    };
+    described(&runs).map(Some)
+}
+
+/// One step of a call: its node, its kernel, and microseconds forward and backward.
+type Timed = (NodeId, String, f64, f64);
+
+fn inference_profiles(line: &Line) -> anyhow::Result<Vec<Vec<Timed>>> {
+    let network = &line.workload.network;
+    let servable = Servable::compile(network, &initialize(network, 1, &Device::Cpu)?)?;
+    let batch: Vec<f32> = rows(line)?.flatten_all()?.to_vec1()?;
+    let one = |_| {
+        let mut steps = Vec::new();
+        let mut last = Instant::now();
+        let mut see = |node: &NodeId, kernel: &dyn Kernel| {
+            let took = last.elapsed().as_secs_f64() * 1e6;
+            let name = format!("{kernel:?}");
+            steps.push((node.clone(), name.split([' ', '(']).next().unwrap_or_default().to_owned(), took, 0.0));
+            last = Instant::now();
+        };
+        servable.run_seen(&batch, &Crew::of_pool(), &mut see)?;
+        Ok(steps)
+    };
+    (0..PROFILE_CALLS).map(one).collect()
+}
+
+fn training_profiles(line: &Line) -> anyhow::Result<Vec<Vec<Timed>>> {
     let network = &line.workload.network;
     let mut program = TrainingProgram::compile(network, line.rows);
     let layout = program.layout().clone();
@@ -93,7 +121,10 @@ pub fn profile(line: &Line) -> anyhow::Result<Option<String>> {
         };
         program.profile((&weights, &mut gradients), &batch, loss, &clock)
     });
-    let runs: Vec<_> = runs.collect();
+    Ok(runs.collect())
+}
+
+fn described(runs: &[Vec<Timed>]) -> anyhow::Result<String> {
     let median = |values: &mut Vec<f64>| {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
@@ -111,5 +142,5 @@ pub fn profile(line: &Line) -> anyhow::Result<Option<String>> {
     for (kind, (count, forward, backward)) in kinds {
         writeln!(text, "  all {count:3} {kind:14} {forward:9.0} us forward {backward:9.0} us backward")?;
     }
-    Ok(Some(text))
+    Ok(text)
 }

@@ -6,14 +6,14 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::super::error::NetworkError;
-use super::super::graph::Network;
+use super::super::graph::{Network, NodeId};
 use super::super::parameter::Parameters;
 use super::super::shape::Shape;
 use super::arena::{Arena, Slot};
 use super::layout::ParameterLayout;
 use super::lower::{Lowered, Purpose, Step, lower};
 use super::plan::{Wanted, plan};
-use crate::compute::kernels::{Crew, ForwardPass, Place, channels_first, channels_last};
+use crate::compute::kernels::{Crew, ForwardPass, Kernel, Place, channels_first, channels_last};
 use crate::compute::vectors::Vectors;
 
 /// The most numbers that the blocks kept for batches to come hold together: 64 MiB.
@@ -88,6 +88,19 @@ impl Servable {
     /// # Errors
     /// A batch that is not whole rows, or none.
     pub fn run(&self, batch: &[f32], crew: &Crew) -> Result<Vec<f32>, NetworkError> {
+        self.run_seen(batch, crew, &mut |_, _| {})
+    }
+
+    /// [`Servable::run`], where `see` is told of every step that is done: its node, and what computed it. For a profile.
+    ///
+    /// # Errors
+    /// Those of [`Servable::run`].
+    pub fn run_seen(
+        &self,
+        batch: &[f32],
+        crew: &Crew,
+        see: &mut dyn FnMut(&NodeId, &dyn Kernel),
+    ) -> Result<Vec<f32>, NetworkError> {
         let place = self.input.place();
         let rows = batch.len() / place.numbers();
         if rows == 0 || rows * place.numbers() != batch.len() {
@@ -115,6 +128,7 @@ impl Servable {
                     statistics: &mut [],
                     crew,
                 });
+                see(&step.node, &*step.kernel);
             }
             open.read(block.slots[self.values.1], rows)
         };

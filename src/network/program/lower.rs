@@ -13,12 +13,12 @@ use super::tensors::TensorLayer;
 use crate::compute::kernels::{Copy, Kernel, Place};
 
 /// What a program is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose<'a> {
     /// Forward in training mode and backward.
     Training,
-    /// Forward in evaluation mode, with parameters that stay as they are.
-    Serving,
+    /// Forward in evaluation mode, with these parameters, which stay as they are.
+    Serving(&'a [f32]),
 }
 
 /// One kernel call of a pass.
@@ -32,8 +32,8 @@ pub(super) struct Step {
     pub output: usize,
     /// The parameters, as positions in the layout.
     pub parameters: Vec<usize>,
-    /// The norm that is folded into them: its node's place in the network.
-    pub folded: Option<usize>,
+    /// What the norm behind them does with every channel, to be folded into them: factors and shifts.
+    pub folded: Option<(Vec<f32>, Vec<f32>)>,
     /// Whether one of the parameters is trained.
     pub learns: bool,
     /// Whether the backward pass has met its parameters before: then their gradients are added.
@@ -64,39 +64,38 @@ pub(super) struct Lowered {
 }
 
 /// Lowers a network.
-pub(super) fn lower(network: &Network, layout: &ParameterLayout, purpose: Purpose) -> Lowered {
+pub(super) fn lower(network: &Network, layout: &ParameterLayout, purpose: Purpose<'_>) -> Lowered {
     let nodes = network.nodes();
     let mut values = vec![network.input().place()];
-    let mut value_of: Vec<usize> = Vec::with_capacity(nodes.len());
+    let mut value_of: Vec<Option<usize>> = vec![None; nodes.len()];
     let mut steps: Vec<Step> = Vec::new();
-    let mut done = vec![false; nodes.len()];
-    let mut by_position = vec![usize::MAX; nodes.len()];
     for (position, node) in nodes.iter().enumerate() {
-        if done[position] {
-            value_of.push(by_position[position]);
+        // The step of an earlier node does its work too.
+        if value_of[position].is_some() {
             continue;
         }
         let shapes = network.input_shapes(node);
         let kernel = node.op.kernel(&shapes);
         let mut kernel = kernel.unwrap_or_else(|| Arc::new(TensorLayer::new(network, node)));
-        let value = |id: &NodeId| network.position(id).map_or(0, |at| value_of[at]);
+        let value = |id: &NodeId| network.position(id).map_or(0, |at| value_of[at].expect("inputs are earlier nodes"));
         let mut inputs: Vec<usize> = node.inputs.iter().map(value).collect();
-        if kernel.changes_nothing(purpose == Purpose::Training) {
-            value_of.push(inputs[0]);
+        if kernel.changes_nothing(matches!(purpose, Purpose::Training)) {
+            value_of[position] = Some(inputs[0]);
             continue;
         }
-        let mut last = position;
+        let mut done = vec![position];
         let mut folded = None;
-        if purpose == Purpose::Serving && node.op.folds() {
-            let norm = only_consumer(network, last).filter(|&at| is_fixed(network, &nodes[at]));
-            if let Some(norm) = norm {
-                (folded, last) = (Some(norm), norm);
-            }
+        if let (Purpose::Serving(weights), true) = (purpose, node.op.folds())
+            && let Some(next) = only_consumer(network, position)
+        {
+            folded = fixed_affine(network, layout, weights, &nodes[next]);
+            done.extend(folded.is_some().then_some(next));
         }
-        let next = only_consumer(network, last);
+        let next = only_consumer(network, done[done.len() - 1]);
         let slope = next.and_then(|at| nodes[at].op.rectifier()).filter(|&slope| slope >= 0.0);
         if let (Some(next), Some(rectified)) = (next, slope.and_then(|slope| kernel.rectified(slope))) {
-            (kernel, last) = (rectified, next);
+            kernel = rectified;
+            done.push(next);
         }
         // A value that enters twice would have two gradients in one place: each further time it is a copy.
         for index in 1..inputs.len() {
@@ -107,11 +106,9 @@ pub(super) fn lower(network: &Network, layout: &ParameterLayout, purpose: Purpos
             }
         }
         let output = values.len();
-        values.push(network.shape(&nodes[last].id).expect("a network knows the shapes of its nodes").place());
-        value_of.push(output);
-        for at in [folded, Some(last)].into_iter().flatten() {
-            (done[at], by_position[at]) = (true, output);
-        }
+        let last = &nodes[done[done.len() - 1]].id;
+        values.push(network.shape(last).expect("a network knows the shapes of its nodes").place());
+        done.into_iter().for_each(|at| value_of[at] = Some(output));
         let specs = network.node_parameters(&node.id);
         let place = |name| layout.position(&node.parameter(name)).expect("the layout is of this network");
         steps.push(Step {
@@ -125,7 +122,7 @@ pub(super) fn lower(network: &Network, layout: &ParameterLayout, purpose: Purpos
             shared: is_shared(network, node),
         });
     }
-    let output = *value_of.last().expect("a network has a node");
+    let output = value_of.last().copied().flatten().expect("a network has a node, and each has its value");
     Lowered { values, steps, output }
 }
 
@@ -143,8 +140,15 @@ fn only_consumer(network: &Network, position: usize) -> Option<usize> {
     }
 }
 
-fn is_fixed(network: &Network, node: &Node) -> bool {
-    let specs = network.node_parameters(&node.id);
-    let ones: Vec<Vec<f32>> = specs.iter().map(|spec| vec![1.0; spec.elements()]).collect();
-    node.op.fixed_affine(&ones.iter().map(Vec::as_slice).collect::<Vec<_>>()).is_some()
+/// What a norm with fixed statistics does with every channel, with its parameters among these; `None` for other ops.
+fn fixed_affine(
+    network: &Network,
+    layout: &ParameterLayout,
+    weights: &[f32],
+    norm: &Node,
+) -> Option<(Vec<f32>, Vec<f32>)> {
+    let specs = network.node_parameters(&norm.id).iter();
+    let positions = specs.filter_map(|spec| layout.position(&norm.parameter(spec.name)));
+    let parameters: Vec<&[f32]> = positions.map(|at| &weights[layout.placed()[at].range.clone()]).collect();
+    norm.op.fixed_affine(&parameters)
 }

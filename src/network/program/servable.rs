@@ -57,7 +57,7 @@ impl Servable {
         let layout = ParameterLayout::of(network);
         let mut weights = vec![0.0; layout.len()];
         layout.write(parameters, &mut weights)?;
-        let Lowered { values, steps, output } = lower(network, &layout, Purpose::Serving);
+        let Lowered { values, steps, output } = lower(network, &layout, Purpose::Serving(&weights));
         let mut lives: Vec<Wanted> =
             values.iter().map(|place| Wanted { per_row: place.numbers(), per_batch: 0, born: 0, dies: 0 }).collect();
         for (at, step) in steps.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Servable {
             step.inputs.iter().for_each(|&value| lives[value].dies = at);
         }
         lives[output].dies = steps.len();
-        let steps = steps.into_iter().map(|step| prepare(network, &layout, &weights, step)).collect();
+        let steps = steps.into_iter().map(|step| prepare(&layout, &weights, step)).collect();
         Ok(Self {
             input: network.input().clone(),
             output: values[output],
@@ -163,15 +163,10 @@ impl Servable {
 }
 
 /// A step with the parameters it will always have.
-fn prepare(network: &Network, layout: &ParameterLayout, weights: &[f32], step: Step) -> Prepared {
+fn prepare(layout: &ParameterLayout, weights: &[f32], mut step: Step) -> Prepared {
     let of = |at: &usize| weights[layout.placed()[*at].range.clone()].to_vec();
     let mut parameters: Vec<Vec<f32>> = step.parameters.iter().map(of).collect();
-    if let Some(norm) = step.folded.map(|at| &network.nodes()[at]) {
-        let specs = network.node_parameters(&norm.id);
-        let own = specs.iter().filter_map(|spec| layout.position(&norm.parameter(spec.name)));
-        let own: Vec<Vec<f32>> = own.map(|at| of(&at)).collect();
-        let affine = norm.op.fixed_affine(&own.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let (factors, shifts) = affine.expect("a norm that was folded has its factors");
+    if let Some((factors, shifts)) = step.folded.take() {
         let row = parameters[0].len() / factors.len();
         for (row, factor) in parameters[0].chunks_exact_mut(row).zip(&factors) {
             row.iter_mut().for_each(|weight| *weight *= factor);

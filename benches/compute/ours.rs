@@ -82,24 +82,31 @@ pub fn profile(line: &Line) -> anyhow::Result<Option<String>> {
     described(&runs).map(Some)
 }
 
-/// One step of a call: its node, its kernel, and microseconds forward and backward.
-type Timed = (NodeId, String, f64, f64);
+/// One kernel call: its node, its kernel, and the microseconds that it took.
+type Timed = (NodeId, String, f64);
+
+/// The kernel calls of `pass`, which tells of each when it is done.
+fn timed(pass: impl FnOnce(&mut dyn FnMut(&NodeId, &dyn Kernel))) -> Vec<Timed> {
+    let mut calls = Vec::new();
+    let mut last = Instant::now();
+    pass(&mut |node, kernel| {
+        let took = last.elapsed().as_secs_f64() * 1e6;
+        let name = format!("{kernel:?}");
+        calls.push((node.clone(), name.split([' ', '(']).next().unwrap_or_default().to_owned(), took));
+        last = Instant::now();
+    });
+    calls
+}
 
 fn inference_profiles(line: &Line) -> anyhow::Result<Vec<Vec<Timed>>> {
     let network = &line.workload.network;
     let servable = Servable::compile(network, &initialize(network, 1, &Device::Cpu)?)?;
     let batch: Vec<f32> = rows(line)?.flatten_all()?.to_vec1()?;
     let one = |_| {
-        let mut steps = Vec::new();
-        let mut last = Instant::now();
-        let mut see = |node: &NodeId, kernel: &dyn Kernel| {
-            let took = last.elapsed().as_secs_f64() * 1e6;
-            let name = format!("{kernel:?}");
-            steps.push((node.clone(), name.split([' ', '(']).next().unwrap_or_default().to_owned(), took, 0.0));
-            last = Instant::now();
-        };
-        servable.run_seen(&batch, &Crew::of_pool(), &mut see)?;
-        Ok(steps)
+        let mut outputs = Ok(Vec::new());
+        let calls = timed(|see| outputs = servable.run_seen(&batch, &Crew::of_pool(), see));
+        outputs?;
+        Ok(calls)
     };
     (0..PROFILE_CALLS).map(one).collect()
 }
@@ -107,19 +114,18 @@ fn inference_profiles(line: &Line) -> anyhow::Result<Vec<Vec<Timed>>> {
 fn training_profiles(line: &Line) -> anyhow::Result<Vec<Vec<Timed>>> {
     let network = &line.workload.network;
     let mut program = TrainingProgram::compile(network, line.rows);
-    let layout = program.layout().clone();
-    let mut weights = vec![0.0; layout.len()];
-    layout.write(&initialize(network, 1, &Device::Cpu)?, &mut weights)?;
-    let mut gradients = vec![0.0; layout.len()];
+    let mut weights = vec![0.0; program.layout().len()];
+    program.layout().write(&initialize(network, 1, &Device::Cpu)?, &mut weights)?;
+    let mut gradients = vec![0.0; weights.len()];
     let batch: Vec<f32> = rows(line)?.flatten_all()?.to_vec1()?;
-    let start = Instant::now();
-    let clock = || start.elapsed().as_secs_f64() * 1e6;
     let runs = (0..PROFILE_CALLS).map(|_| {
         let loss = |_: &[f32], gradient: &mut [f32]| {
             gradient.fill(1e-3);
             true
         };
-        program.profile((&weights, &mut gradients), &batch, loss, &clock)
+        timed(|see| {
+            program.run_seen((&weights, &mut gradients), &batch, (0, 1), loss, see);
+        })
     });
     Ok(runs.collect())
 }
@@ -129,17 +135,24 @@ fn described(runs: &[Vec<Timed>]) -> anyhow::Result<String> {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let mut kinds: BTreeMap<String, (usize, f64, f64)> = BTreeMap::new();
-    let mut text = String::new();
-    for step in 0..runs[0].len() {
-        let forward = median(&mut runs.iter().map(|run| run[step].2).collect());
-        let backward = median(&mut runs.iter().map(|run| run[step].3).collect());
-        let (node, kind, ..) = &runs[0][step];
-        writeln!(text, "  {kind:14} {:24} {forward:9.0} {backward:9.0}", node.to_string())?;
-        let sum = kinds.entry(kind.clone()).or_default();
-        *sum = (sum.0 + 1, sum.1 + forward, sum.2 + backward);
+    // Forward calls come first, each of another node; a node that is met again is on its way back.
+    let first = &runs[0];
+    let mut nodes: Vec<(&NodeId, &str, [f64; 2])> = Vec::new();
+    for (call, (node, kind, _)) in first.iter().enumerate() {
+        let took = median(&mut runs.iter().map(|run| run[call].2).collect());
+        match nodes.iter_mut().find(|(known, of, times)| *known == node && of == kind && times[1] == 0.0) {
+            Some((_, _, times)) => times[1] = took,
+            None => nodes.push((node, kind, [took, 0.0])),
+        }
     }
-    for (kind, (count, forward, backward)) in kinds {
+    let mut kinds: BTreeMap<&str, (usize, [f64; 2])> = BTreeMap::new();
+    let mut text = String::new();
+    for (node, kind, [forward, backward]) in nodes {
+        writeln!(text, "  {kind:14} {:24} {forward:9.0} {backward:9.0}", node.to_string())?;
+        let (count, sums) = kinds.entry(kind).or_default();
+        (*count, *sums) = (*count + 1, [sums[0] + forward, sums[1] + backward]);
+    }
+    for (kind, (count, [forward, backward])) in kinds {
         writeln!(text, "  all {count:3} {kind:14} {forward:9.0} us forward {backward:9.0} us backward")?;
     }
     Ok(text)

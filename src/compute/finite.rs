@@ -89,7 +89,8 @@ fn rows_of<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Tensor> {
     Tensor::cat(&flat, 0)?.reshape(((), ROW))
 }
 
-fn fits(values: &[f32], largest: f32) -> bool {
+/// Whether all of these are numbers of at most `largest` in size.
+pub fn fits(values: &[f32], largest: f32) -> bool {
     // Without an early exit the loop over a chunk becomes vector instructions.
     values.chunks(4_096).all(|chunk| chunk.iter().fold(true, |all, value| all & (value.abs() <= largest)))
 }

@@ -11,7 +11,7 @@ pub struct Memory {
     pub gradients: u64,
     /// Moments and birth steps.
     pub optimizer: u64,
-    /// One batch and the outputs of every node for it.
+    /// One batch and the outputs for it: of every node, of nodes that one kernel computes once.
     pub activations: u64,
     /// Everything else: what a step needs while it runs.
     pub scratch: u64,

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 
 use super::rescale::{Rescaling, last_layer, no_last_layer};
 use super::step::{Batch, StepError, StepOutcome, StepRule};
-use crate::compute::finite::lend;
+use crate::compute::finite::{fits, lend};
 use crate::compute::kernels::{Crew, Shared};
 use crate::compute::memory::Memory;
 use crate::compute::optimizer::{
@@ -249,9 +249,7 @@ impl Engine {
 
     fn infinite_statistic(&self) -> Option<&ParameterId> {
         let mut statistics = self.statistics();
-        statistics
-            .find(|(_, range)| !self.gradients[range.clone()].iter().all(|number| number.is_finite()))
-            .map(|(id, _)| id)
+        statistics.find(|(_, range)| !fits(&self.gradients[range.clone()], f32::MAX)).map(|(id, _)| id)
     }
 
     fn statistics(&self) -> impl Iterator<Item = (&ParameterId, Range<usize>)> {

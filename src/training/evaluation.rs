@@ -9,12 +9,12 @@ use super::encoded::{EncodedLabels, EncodedRows};
 use crate::compute::kernels::Crew;
 use crate::network::execute::evaluate;
 use crate::network::program::Servable;
-use crate::network::{NetworkError, Parameters};
+use crate::network::{Network, NetworkError, Parameters};
 use crate::registry::Model;
 use crate::stream::Targets;
 
 /// Rows of one forward pass.
-pub(super) const OUTPUTS_OF_A_BATCH: usize = 256;
+const BATCH: usize = 256;
 
 /// The loss of a row whose class the model does not have: as if it had given the class a probability of 1e-7.
 const UNKNOWN_CLASS_LOSS: f64 = 16.118_095_650_958_32;
@@ -65,18 +65,12 @@ impl Evaluation {
         unit: f64,
         device: &Device,
     ) -> Result<Self, NetworkError> {
-        let mut outputs = Vec::new();
-        let servable = device.is_cpu().then(|| Servable::compile(&model.network, parameters)).transpose()?;
-        for start in (0..rows.len()).step_by(OUTPUTS_OF_A_BATCH) {
-            let end = rows.len().min(start + OUTPUTS_OF_A_BATCH);
-            match &servable {
-                Some(servable) => outputs.extend(servable.run(rows.rows(start, end), &Crew::of_pool())?),
-                None => {
-                    let output = evaluate(&model.network, parameters, &rows.tensor(start, end, device)?)?;
-                    outputs.extend(output.flatten_all()?.to_vec1::<f32>()?);
-                }
-            }
-        }
+        let outputs = if device.is_cpu() {
+            let servable = Servable::compile(&model.network, parameters)?;
+            in_batches(rows, |start, end| servable.run(rows.rows(start, end), &Crew::of_pool()))?
+        } else {
+            by_tensors(&model.network, parameters, rows, device)?
+        };
         Ok(Self::of_outputs(&outputs, &model.targets, rows, unit))
     }
 
@@ -112,6 +106,31 @@ impl Evaluation {
         }
         (!self.scores.is_empty()).then(|| right as f64 / self.scores.len() as f64)
     }
+}
+
+/// The outputs of encoded rows over tensors, on the device of the parameters.
+pub(super) fn by_tensors(
+    network: &Network,
+    parameters: &Parameters,
+    rows: &EncodedRows,
+    device: &Device,
+) -> Result<Vec<f32>, NetworkError> {
+    in_batches(rows, |start, end| {
+        let output = evaluate(network, parameters, &rows.tensor(start, end, device)?)?;
+        Ok(output.flatten_all()?.to_vec1::<f32>()?)
+    })
+}
+
+/// The outputs of all rows, [`BATCH`] at a time.
+fn in_batches(
+    rows: &EncodedRows,
+    outputs: impl Fn(usize, usize) -> Result<Vec<f32>, NetworkError>,
+) -> Result<Vec<f32>, NetworkError> {
+    let mut all = Vec::new();
+    for start in (0..rows.len()).step_by(BATCH) {
+        all.extend(outputs(start, rows.len().min(start + BATCH))?);
+    }
+    Ok(all)
 }
 
 /// Cross-entropy by the log-sum-exp in f64, so that confident answers keep a loss above zero.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::averages;
 use super::encoded::EncodedRows;
 use super::engine::Engine;
-use super::evaluation::OUTPUTS_OF_A_BATCH;
+use super::evaluation::by_tensors;
 use super::memory;
 use super::rescale::{Rescaling, rescale};
 use super::settings::TrainingSettings;
@@ -16,7 +16,7 @@ use super::step::{Batch, StepError, StepOutcome, StepRule, step};
 use crate::compute::memory::Memory;
 use crate::growth::State;
 use crate::network::program::TrainingProgram;
-use crate::network::{Network, NetworkError, Parameters, execute};
+use crate::network::{Network, NetworkError, Parameters};
 
 /// Rows that are evaluated together where nothing was stepped yet: not more than most batches have, so that an engine rarely
 /// has room that its steps do not need. One that is there evaluates as many as it has room for; the bits are the same.
@@ -113,14 +113,8 @@ impl Learned {
         match self.prepare(network, room)? {
             Self::Engine(engine) => Ok(engine.evaluate(&rows.values, rows.shape.elements())),
             Self::Tensors(state) => {
-                let mut outputs = Vec::new();
                 let device = state.parameters.values().next().map_or(&candle_core::Device::Cpu, |one| one.device());
-                for start in (0..rows.len()).step_by(OUTPUTS_OF_A_BATCH) {
-                    let batch = rows.tensor(start, rows.len().min(start + OUTPUTS_OF_A_BATCH), device)?;
-                    let output = execute::evaluate(network, &state.parameters, &batch)?;
-                    outputs.extend(output.flatten_all()?.to_vec1::<f32>()?);
-                }
-                Ok(outputs)
+                Ok(by_tensors(network, &state.parameters, rows, device)?)
             }
         }
     }

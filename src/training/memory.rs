@@ -14,6 +14,16 @@ const BIRTH: u64 = 8;
 
 /// What a step of this network with these settings holds.
 pub fn of_step(network: &Network, settings: &TrainingSettings) -> Memory {
+    let (activations, working) = TrainingProgram::sizes(network, settings.batch);
+    Memory {
+        activations: F32 * activations as u64,
+        scratch: F32 * working.saturating_sub(activations) as u64,
+        ..of_parameters(network, settings)
+    }
+}
+
+/// What of it is held for the parameters, however steps are done.
+fn of_parameters(network: &Network, settings: &TrainingSettings) -> Memory {
     let optimizer = &settings.optimizer;
     let kept = [optimizer.has_first(), optimizer.has_second(), settings.average_decay > 0.0];
     let slices = kept.into_iter().filter(|&kept| kept).count() as u64;
@@ -26,13 +36,11 @@ pub fn of_step(network: &Network, settings: &TrainingSettings) -> Memory {
         born.map(|axis| spec.dims[axis] as u64).sum::<u64>()
     });
     let weights = F32 * ParameterLayout::of(network).len() as u64;
-    let (activations, working) = TrainingProgram::sizes(network, settings.batch);
     Memory {
         weights,
         gradients: weights,
         optimizer: slices * weights + BIRTH * births.sum::<u64>(),
-        activations: F32 * activations as u64,
-        scratch: F32 * working.saturating_sub(activations) as u64,
+        ..Memory::default()
     }
 }
 
@@ -40,15 +48,15 @@ pub fn of_step(network: &Network, settings: &TrainingSettings) -> Memory {
 /// update makes every parameter and moment anew before it lets go of the old ones. Not counted is what ops save for their
 /// own backward pass.
 pub fn of_tensors(network: &Network, settings: &TrainingSettings) -> Memory {
-    let in_place = of_step(network, settings);
+    let held = of_parameters(network, settings);
     let rows = settings.batch as u64;
     let output = |node: &Node| network.shape(&node.id).map_or(0, |shape| shape.elements() as u64);
     let outputs = || network.nodes().iter().map(output);
     Memory {
         activations: F32 * rows * (network.input().elements() as u64 + outputs().sum::<u64>()),
         // The new parameters and moments, and the gradients of a node's output and of its input.
-        scratch: in_place.weights + in_place.optimizer + 2 * F32 * rows * outputs().max().unwrap_or(0),
-        ..in_place
+        scratch: held.weights + held.optimizer + 2 * F32 * rows * outputs().max().unwrap_or(0),
+        ..held
     }
 }
 

@@ -275,6 +275,15 @@ struct Affine<'a> {
     slope: f32,
 }
 
+impl Affine<'_> {
+    /// How far a number lies from its mean, and what of the gradient comes through the rectifier behind it.
+    #[inline(always)]
+    fn through(self, [mean, factor, shift]: [f32; 3], x: f32, gradient: f32) -> (f32, f32) {
+        let aside = x - mean;
+        (aside, if aside * factor + shift > 0.0 { gradient } else { self.slope * gradient })
+    }
+}
+
 struct Apply<'a> {
     affine: Affine<'a>,
     from: &'a [f32],
@@ -311,7 +320,7 @@ impl Loop for Through<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Affine { means, factors, shifts, slope } = self.affine;
+        let Affine { means, factors, shifts, .. } = self.affine;
         self.plain.fill(0.0);
         self.along.fill(0.0);
         let length = means.len();
@@ -319,8 +328,7 @@ impl Loop for Through<'_> {
             let sums = self.plain.iter_mut().zip(&mut *self.along);
             let places = sums.zip(means).zip(factors).zip(shifts);
             for ((((((plain, along), mean), factor), shift), x), gradient) in places.zip(numbers).zip(gradient) {
-                let aside = x - mean;
-                let through = if aside * factor + shift > 0.0 { *gradient } else { slope * gradient };
+                let (aside, through) = self.affine.through([*mean, *factor, *shift], *x, *gradient);
                 *plain += through;
                 *along += through * aside;
             }
@@ -340,8 +348,7 @@ impl Back<'_> {
     /// The gradient by a number of the batch.
     #[inline(always)]
     fn number(self, [mean, factor, shift, constant, along]: [f32; 5], x: f32, gradient: f32) -> f32 {
-        let aside = x - mean;
-        let through = if aside * factor + shift > 0.0 { gradient } else { self.affine.slope * gradient };
+        let (aside, through) = self.affine.through([mean, factor, shift], x, gradient);
         factor * through - constant - aside * along
     }
 }

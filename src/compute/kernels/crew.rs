@@ -35,19 +35,23 @@ impl Crew {
     /// worth sharing. They are counted in time: a number that is only read, changed and written takes that of about 8, one
     /// of a product's multiply-adds that of 2. A task must not depend on another.
     pub fn each(&self, tasks: usize, operations: usize, work: impl Fn(usize) + Sync + Send) {
-        if self.threads < 2 || tasks < 2 || operations < WORTH_SHARING {
-            (0..tasks).for_each(work);
-        } else {
+        if self.shares(tasks, operations) {
             (0..tasks).into_par_iter().with_max_len(tasks.div_ceil(self.threads * 4)).for_each(work);
+        } else {
+            (0..tasks).for_each(work);
         }
+    }
+
+    fn shares(&self, tasks: usize, operations: usize) -> bool {
+        self.threads > 1 && tasks > 1 && operations >= WORTH_SHARING
     }
 
     /// Gives every element of `results` what `work` gives for its index.
     pub fn fill<T: Send>(&self, results: &mut [T], operations: usize, work: impl Fn(usize) -> T + Sync + Send) {
-        if self.threads < 2 || results.len() < 2 || operations < WORTH_SHARING {
-            results.iter_mut().enumerate().for_each(|(index, result)| *result = work(index));
-        } else {
+        if self.shares(results.len(), operations) {
             results.par_iter_mut().enumerate().for_each(|(index, result)| *result = work(index));
+        } else {
+            results.iter_mut().enumerate().for_each(|(index, result)| *result = work(index));
         }
     }
 

@@ -8,7 +8,9 @@ use super::arena::{Arena, Open, Slot};
 use super::layout::ParameterLayout;
 use super::lower::{Purpose, Step, lower};
 use super::plan::{Wanted, plan};
-use crate::compute::kernels::{Arrival, BackwardPass, Crew, Draw, ForwardPass, Place, channels_first, channels_last};
+use crate::compute::kernels::{
+    Arrival, BackwardPass, Crew, Draw, ForwardPass, Kernel, Place, channels_first, channels_last,
+};
 
 /// What a slice of gradients holds after both passes, in the layout of the parameters: the gradient of every trained
 /// parameter, and in the place of every running statistic its new value.
@@ -165,12 +167,26 @@ impl TrainingProgram {
         (seed, step): (u64, u64),
         loss: impl FnOnce(&[f32], &mut [f32]) -> bool,
     ) -> bool {
+        self.run_seen((weights, gradients), batch, (seed, step), loss, &mut |_, _| {})
+    }
+
+    /// [`TrainingProgram::run`], where `see` is told of every kernel call that is done, forward and then backward: its node,
+    /// and what computed it. For a profile.
+    pub fn run_seen(
+        &mut self,
+        (weights, gradients): (&[f32], &mut Gradients),
+        batch: &[f32],
+        (seed, step): (u64, u64),
+        loss: impl FnOnce(&[f32], &mut [f32]) -> bool,
+        see: &mut dyn FnMut(&NodeId, &dyn Kernel),
+    ) -> bool {
         let rows = self.enter(batch);
         let crew = Crew::of_pool();
         let open = self.arena.open();
         for planned in &self.steps {
             let draw = Draw { seed, step, node: planned.step.node.as_str() };
             planned.forward(open, rows, (weights, gradients), Some(draw), &crew);
+            see(&planned.step.node, &*planned.step.kernel);
         }
         // SAFETY: the plan gives the output and its gradient places of their own.
         let (output, gradient) = unsafe { (open.read(self.result.0, rows), open.write(self.result.1, rows)) };
@@ -179,6 +195,7 @@ impl TrainingProgram {
         }
         for planned in self.steps.iter().rev().filter(|planned| planned.returns) {
             planned.backward(open, rows, (weights, gradients), &crew);
+            see(&planned.step.node, &*planned.step.kernel);
         }
         true
     }
@@ -213,37 +230,6 @@ impl TrainingProgram {
         // SAFETY: nothing runs yet.
         channels_last(batch, place, unsafe { open.write(self.batch, rows) }, &Crew::of_pool());
         rows
-    }
-
-    /// The steps in order, for a profile: the node of each, its kernel, and what `clock` went on during each of its passes.
-    pub fn profile(
-        &mut self,
-        (weights, gradients): (&[f32], &mut Gradients),
-        batch: &[f32],
-        loss: impl FnOnce(&[f32], &mut [f32]) -> bool,
-        clock: &dyn Fn() -> f64,
-    ) -> Vec<(NodeId, String, f64, f64)> {
-        let rows = self.enter(batch);
-        let crew = Crew::of_pool();
-        let open = self.arena.open();
-        let mut result = Vec::with_capacity(self.steps.len());
-        for planned in &self.steps {
-            let began = clock();
-            let draw = Draw { seed: 0, step: 1, node: planned.step.node.as_str() };
-            planned.forward(open, rows, (weights, gradients), Some(draw), &crew);
-            let name = format!("{:?}", planned.step.kernel);
-            let name = name.split([' ', '(']).next().unwrap_or_default().to_owned();
-            result.push((planned.step.node.clone(), name, clock() - began, 0.0));
-        }
-        // SAFETY: the plan gives the output and its gradient places of their own.
-        let (output, gradient) = unsafe { (open.read(self.result.0, rows), open.write(self.result.1, rows)) };
-        loss(output, gradient);
-        for (planned, line) in self.steps.iter().zip(&mut result).rev().filter(|(planned, _)| planned.returns) {
-            let began = clock();
-            planned.backward(open, rows, (weights, gradients), &crew);
-            line.3 = clock() - began;
-        }
-        result
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod adoption;
 pub mod assembly;
 mod averages;
+pub mod changes;
 pub mod checkpoint;
 mod creation;
 mod demands;
@@ -53,6 +54,7 @@ pub mod trend;
 mod turn_loop;
 mod turns;
 
+pub use changes::{Change, ChangeSender, Changes};
 pub use checkpoint::Checkpoint;
 pub use growth_order::{GrowthOrder, GrowthTicket, TicketState, Trigger};
 pub use journal::{GateOutcome, GrowthEvent, JournalEvent, JournalRecord};

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use time::Duration;
 
+use super::changes::Changes;
 use super::checkpoint::Checkpoint;
 use super::growth_order::{GrowthOrder, GrowthTicket, TicketState};
 use super::journal::{JournalEvent, JournalRecord};
@@ -161,6 +162,9 @@ pub trait TrainingStore: Send + Sync + 'static {
 pub trait Store: StreamStore + RegistryStore + TrainingStore {
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Follows what is committed from now on, here or by another process on the same database.
+    fn changes(&self) -> Changes;
 
     /// Connections in use and idle, for the metric.
     fn connections(&self) -> (u32, u32);

@@ -13,6 +13,7 @@ use super::write::WriteTransaction;
 use crate::store::failure::broken_off;
 use crate::store::values::{document, json, kept, now, number};
 use crate::stream::{Append, AppendRefusal, Appended, IdempotencyKey, LearnerId, Seq, StoreError, row_codec};
+use crate::training::Change;
 
 /// A request whose rows are encoded.
 struct Encoded {
@@ -53,6 +54,7 @@ impl SqliteStore {
         }
         for (learner, head) in &heads {
             if let Some(head) = *head {
+                transaction.tell(Change::Stream(*learner));
                 sqlx::query("UPDATE streams SET head = ?2 WHERE learner_id = ?1 AND head <> ?2")
                     .bind(learner.0)
                     .bind(kept(head)?)

@@ -10,7 +10,7 @@ use super::{SqliteStore, blobs, journal, learners, leases, tickets, versions};
 use crate::registry::{BlobDigest, VersionId};
 use crate::store::values::{digest, document, json, kept, now, number};
 use crate::stream::{LearnerId, Seq, StoreError};
-use crate::training::{Checkpoint, Commit, Fence, NewVersion};
+use crate::training::{Change, Checkpoint, Commit, Fence, NewVersion};
 
 impl SqliteStore {
     pub(super) async fn commit_all(&self, fence: Fence, commit: Commit) -> Result<(), StoreError> {
@@ -20,6 +20,7 @@ impl SqliteStore {
             return Err(StoreError::LeaseLost);
         }
         let gone = publish(&mut transaction, fence.learner, &commit).await?;
+        told(&mut transaction, fence.learner, &commit);
         transaction.commit().await?;
         // The commit stands whatever becomes of the old parts: the next sweep takes what stays.
         if let Err(error) = self.delete_parts(&gone).await {
@@ -70,6 +71,19 @@ async fn publish(
         gone.extend(blobs::release(transaction, digest).await?);
     }
     Ok(gone)
+}
+
+/// What others want to know of a commit.
+fn told(transaction: &mut WriteTransaction, learner: LearnerId, commit: &Commit) {
+    if commit.live.is_some() {
+        transaction.tell(Change::Alias(learner));
+    }
+    if commit.schema.is_some() {
+        transaction.tell(Change::Learner(learner));
+    }
+    if !commit.tickets.is_empty() {
+        transaction.tell(Change::Order(learner));
+    }
 }
 
 /// Every blob that these rows name, as often as they name it.

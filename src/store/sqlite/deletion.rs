@@ -6,6 +6,7 @@
 
 use super::SqliteStore;
 use crate::stream::{LearnerId, StoreError};
+use crate::training::Change;
 
 /// Rows that one transaction deletes.
 const ROWS_AT_ONCE: i64 = 500;
@@ -37,6 +38,7 @@ impl SqliteStore {
         ] {
             sqlx::query(statement).bind(learner.0).execute(&mut *transaction).await?;
         }
+        transaction.tell(Change::Learner(learner));
         transaction.commit().await?;
         Ok(true)
     }

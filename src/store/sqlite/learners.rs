@@ -6,7 +6,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::{SqliteStore, blobs, commit, versions};
 use crate::store::values::{document, json, kept, now, number, time};
 use crate::stream::{LearnerId, LearnerName, Schema, Seq, StoreError};
-use crate::training::{Checkpoint, CreateError, LearnerDocument, LearnerRecord, NewVersion};
+use crate::training::{Change, Checkpoint, CreateError, LearnerDocument, LearnerRecord, NewVersion};
 
 impl SqliteStore {
     pub(super) async fn insert_learner(
@@ -43,6 +43,7 @@ impl SqliteStore {
         versions::insert(&mut transaction, learner, &first, at).await?;
         versions::point(&mut transaction, learner, versions::LIVE, first.version).await?;
         commit::replace_checkpoint(&mut transaction, learner, &checkpoint).await?;
+        transaction.tell(Change::Learner(learner));
         transaction.commit().await?;
         Ok(LearnerRecord {
             id: learner,
@@ -98,6 +99,7 @@ impl SqliteStore {
                 let document = LearnerDocument { schema: record.document.schema.clone(), ..document.clone() };
                 let record = LearnerRecord { document, revision: revision + 1, ..record };
                 write_document(&mut transaction, &record).await?;
+                transaction.tell(Change::Learner(learner));
                 Some(record)
             }
             _ => None,

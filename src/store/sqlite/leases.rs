@@ -10,7 +10,7 @@ use time::Duration;
 use super::SqliteStore;
 use crate::store::values::{kept, later, now, number};
 use crate::stream::{LearnerId, StoreError};
-use crate::training::Fence;
+use crate::training::{Change, Fence};
 
 impl SqliteStore {
     pub(super) async fn take_lease(
@@ -63,6 +63,7 @@ impl SqliteStore {
             .bind(kept(fence.token)?)
             .execute(&mut *transaction)
             .await?;
+        transaction.tell(Change::Lease(fence.learner));
         transaction.commit().await
     }
 }

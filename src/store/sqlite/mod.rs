@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 
 use crate::stream::StoreError;
-use crate::training::Store;
+use crate::training::{ChangeSender, Changes, Store};
 use write::WriteTransaction;
 
 /// The store in one SQLite file. Cheap to clone.
@@ -39,6 +39,8 @@ pub struct SqliteStore {
     writer: SqlitePool,
     /// Connections that only read.
     readers: SqlitePool,
+    /// Where commits of this process are told. Another process on the same file is not heard.
+    changes: ChangeSender,
 }
 
 impl SqliteStore {
@@ -55,7 +57,7 @@ impl SqliteStore {
     }
 
     async fn write(&self) -> Result<WriteTransaction, StoreError> {
-        WriteTransaction::begin(&self.writer).await
+        WriteTransaction::begin(&self.writer, &self.changes).await
     }
 }
 
@@ -64,6 +66,10 @@ impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT id FROM learners LIMIT 1").fetch_optional(&self.readers).await?;
         Ok(())
+    }
+
+    fn changes(&self) -> Changes {
+        self.changes.follow()
     }
 
     fn connections(&self) -> (u32, u32) {

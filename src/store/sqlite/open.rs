@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::SqliteStore;
 use crate::stream::StoreError;
+use crate::training::ChangeSender;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -54,7 +55,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         .connect_with(settings(path).pragma("query_only", "ON").pragma("cache_size", "-8000"))
         .await
         .map_err(|error| failed(explain(&error)))?;
-    Ok(SqliteStore { writer, readers })
+    Ok(SqliteStore { writer, readers, changes: ChangeSender::default() })
 }
 
 /// Every connection's settings.

@@ -9,7 +9,7 @@ use crate::store::failure::damaged;
 use crate::store::values::{bound, document, json, kept, now, number, time};
 use crate::stream::{LearnerId, StoreError};
 use crate::training::store::TicketOutcome;
-use crate::training::{GrowthOrder, GrowthTicket, TicketState};
+use crate::training::{Change, GrowthOrder, GrowthTicket, TicketState};
 
 impl SqliteStore {
     pub(super) async fn insert_ticket(
@@ -31,6 +31,7 @@ impl SqliteStore {
         .bind(at)
         .fetch_optional(&mut *transaction)
         .await?;
+        transaction.tell(Change::Order(learner));
         transaction.commit().await?;
         let id = id.ok_or_else(|| StoreError::Unavailable(format!("learner {} is gone", learner.0)))?;
         let what = format!("ticket {id} of learner {}", learner.0);

@@ -10,25 +10,35 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 use crate::stream::StoreError;
+use crate::training::{Change, ChangeSender};
 
 /// A transaction that holds the write lock.
 pub(super) struct WriteTransaction {
     connection: PoolConnection<Sqlite>,
     over: bool,
+    changes: ChangeSender,
+    changed: Vec<Change>,
 }
 
 impl WriteTransaction {
     /// Waits for its turn, then for the write lock of the file.
-    pub(super) async fn begin(writer: &SqlitePool) -> Result<Self, StoreError> {
-        let mut transaction = Self { connection: writer.acquire().await?, over: false };
+    pub(super) async fn begin(writer: &SqlitePool, changes: &ChangeSender) -> Result<Self, StoreError> {
+        let connection = writer.acquire().await?;
+        let mut transaction = Self { connection, over: false, changes: changes.clone(), changed: Vec::new() };
         transaction.run("BEGIN IMMEDIATE").await?;
         Ok(transaction)
+    }
+
+    /// What is told once it is durable.
+    pub(super) fn tell(&mut self, change: Change) {
+        self.changed.push(change);
     }
 
     /// Makes it durable: when it returns `Ok`, the log is synced.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         self.run("COMMIT").await?;
         self.over = true;
+        self.changed.drain(..).for_each(|change| self.changes.tell(change));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use crate::training::Store;
 
+pub(super) mod changes;
 pub(super) mod fixtures;
 pub(super) mod ingest;
 pub(super) mod learners;
@@ -73,6 +74,8 @@ macro_rules! store_suite {
                 journal_positions_are_dense,
                 the_journal_is_filtered_by_kind_in_order,
                 tickets_are_taken_in_order_and_keep_their_outcome;
+            changes:
+                what_is_committed_is_told_to_those_who_follow;
         }
     };
 }

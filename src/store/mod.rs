@@ -4,6 +4,7 @@
 //! suite of tests runs over every store. Opened by `cli`; everybody else sees `dyn Store`.
 
 mod failure;
+mod placement;
 pub mod sqlite;
 mod values;
 

@@ -3,22 +3,24 @@
 //! Places are given inside the write lock, from the head that stands in the same transaction, and only to examples
 //! that are new: so `seq` is dense, and a reader never sees a gap.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 
-use super::SqliteStore;
 use super::examples::{self, ExampleColumns};
 use super::write::WriteTransaction;
+use super::{SqliteStore, corrections};
 use crate::store::failure::broken_off;
+use crate::store::placement::Placement;
 use crate::store::values::{document, json, kept, now, number};
-use crate::stream::{Append, AppendRefusal, Appended, IdempotencyKey, LearnerId, Seq, StoreError, row_codec};
+use crate::stream::{Append, AppendRefusal, Appended, Existing, IdempotencyKey, LearnerId, Seq, StoreError, row_codec};
 use crate::training::Change;
 
 /// A request whose rows are encoded.
 struct Encoded {
     learner: LearnerId,
     key: Option<IdempotencyKey>,
+    existing: Existing,
     examples: Vec<ExampleColumns>,
 }
 
@@ -29,7 +31,7 @@ impl Encoded {
             label: example.label,
             row: row_codec::encode(&example.row),
         });
-        Self { learner: request.learner, key: request.key, examples: columns.collect() }
+        Self { learner: request.learner, key: request.key, existing: request.existing, examples: columns.collect() }
     }
 }
 
@@ -88,18 +90,13 @@ async fn append(
     {
         return Ok(answer);
     }
-    let offered = request.examples.len();
-    let new = without_known(transaction, learner, request.examples).await?;
-    let accepted = new.len() as u64;
-    let answer = Appended {
-        accepted,
-        duplicates: (offered - new.len()) as u64,
-        first_seq: (accepted > 0).then_some(Seq(head + 1)),
-        last_seq: (accepted > 0).then_some(Seq(head + accepted)),
-        head_seq: Seq(head + accepted),
-    };
-    examples::insert(transaction, learner, Seq(head + 1), at, new).await?;
-    heads.insert(learner, Some(head + accepted));
+    let placement = placed(transaction, learner, Seq(head), request.existing, request.examples).await?;
+    let answer = placement.answer();
+    examples::insert(transaction, learner, Seq(head + 1), at, placement.new).await?;
+    if !placement.replacements.is_empty() {
+        corrections::replace(transaction, learner, placement.replacements, at).await?;
+    }
+    heads.insert(learner, Some(answer.head_seq.0));
     if let Some(key) = &request.key {
         remember(transaction, learner, key, &answer, at).await?;
     }
@@ -114,23 +111,21 @@ async fn head(transaction: &mut WriteTransaction, learner: LearnerId) -> Result<
     head.map(|head| number(head, format_args!("the head of learner {}", learner.0))).transpose()
 }
 
-/// Leaves out the examples whose id the learner has, and those whose id came earlier in the request.
-async fn without_known(
+/// Where each of these examples belongs.
+async fn placed(
     transaction: &mut WriteTransaction,
     learner: LearnerId,
+    head: Seq,
+    existing: Existing,
     offered: Vec<ExampleColumns>,
-) -> Result<Vec<ExampleColumns>, StoreError> {
+) -> Result<Placement<ExampleColumns>, StoreError> {
     let ids: Vec<&str> = offered.iter().filter_map(|example| example.id.as_deref()).collect();
-    if ids.is_empty() {
-        return Ok(offered);
-    }
     let known = examples::known_ids(transaction, learner, &ids).await?;
-    let mut seen = HashSet::with_capacity(ids.len());
-    let new: Vec<bool> = offered
-        .iter()
-        .map(|example| example.id.as_deref().is_none_or(|id| !known.contains(id) && seen.insert(id)))
-        .collect();
-    Ok(offered.into_iter().zip(new).filter_map(|(example, new)| new.then_some(example)).collect())
+    let mut placement = Placement::after(head, existing, known);
+    for example in offered {
+        placement.take(example.id.clone(), example);
+    }
+    Ok(placement)
 }
 
 /// What was answered under this key; `None` if nothing was.

@@ -3,11 +3,12 @@
 //! Requests are taken in order. Places are given only to examples that are new, from the head on, so `seq` is dense.
 //! What is known must be read, and what is decided written, under one lock of the learners' heads. For the stores alone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::failure::broken_off;
+use super::placement::{Placement, Standing};
 use crate::stream::{
-    Append, AppendRefusal, Appended, IdempotencyKey, Label, LearnerId, NewExample, Seq, StoreError, row_codec,
+    Append, AppendRefusal, Appended, Existing, IdempotencyKey, Label, LearnerId, NewExample, Seq, StoreError, row_codec,
 };
 
 /// An example as its columns hold it.
@@ -19,7 +20,7 @@ pub(super) struct ExampleColumns {
 
 impl ExampleColumns {
     /// The label as its two columns hold it: a class or a number.
-    pub(super) fn labels(&self) -> (Option<&str>, Option<f64>) {
+    pub(super) fn label_columns(&self) -> (Option<&str>, Option<f64>) {
         match &self.label {
             Label::Class(class) => (Some(class), None),
             Label::Number(number) => (None, Some(*number)),
@@ -31,6 +32,7 @@ impl ExampleColumns {
 pub(super) struct Offered {
     pub(super) learner: LearnerId,
     pub(super) key: Option<IdempotencyKey>,
+    pub(super) existing: Existing,
     pub(super) examples: Vec<ExampleColumns>,
 }
 
@@ -45,8 +47,8 @@ pub(super) struct Remembered {
 pub(super) struct Known {
     /// The heads of those that are there.
     pub(super) heads: BTreeMap<LearnerId, u64>,
-    /// Which of the offered ids each has.
-    pub(super) ids: HashMap<LearnerId, HashSet<String>>,
+    /// Which of the offered ids each has, and where.
+    pub(super) ids: HashMap<LearnerId, HashMap<String, Standing>>,
     /// Which of the offered keys each has.
     pub(super) answers: HashMap<(LearnerId, String), Remembered>,
 }
@@ -78,6 +80,8 @@ pub(super) struct Decided<'r> {
     pub(super) answers: Vec<Result<Appended, AppendRefusal>>,
     /// The learners whose heads move.
     pub(super) additions: BTreeMap<LearnerId, Addition<'r>>,
+    /// What takes the places of others, some of which may be among the additions: written after them.
+    pub(super) replacements: BTreeMap<LearnerId, BTreeMap<Seq, &'r ExampleColumns>>,
     /// The answers to keep.
     pub(super) keys: Vec<Keep<'r>>,
 }
@@ -92,6 +96,7 @@ pub(super) async fn encode(requests: Vec<Append>) -> Result<Vec<Offered>, StoreE
     let offered = move |request: Append| Offered {
         learner: request.learner,
         key: request.key,
+        existing: request.existing,
         examples: request.examples.into_iter().map(columns).collect(),
     };
     let encoding = move || requests.into_iter().map(offered).collect();
@@ -100,7 +105,7 @@ pub(super) async fn encode(requests: Vec<Append>) -> Result<Vec<Offered>, StoreE
 
 /// The learners of a call, each once and in order: the order in which their heads are locked.
 pub(super) fn learners(requests: &[Offered]) -> Vec<LearnerId> {
-    let learners: std::collections::BTreeSet<LearnerId> = requests.iter().map(|request| request.learner).collect();
+    let learners: BTreeSet<LearnerId> = requests.iter().map(|request| request.learner).collect();
     learners.into_iter().collect()
 }
 
@@ -139,23 +144,26 @@ fn decide_one<'r>(
     {
         return if earlier.body == key.body { Ok(earlier.answer.clone()) } else { Err(AppendRefusal::KeyReused) };
     }
-    let offered = request.examples.len();
     let ids = known.ids.entry(learner).or_default();
-    let is_new = |example: &&ExampleColumns| example.id.as_ref().is_none_or(|id| ids.insert(id.clone()));
-    let new: Vec<&ExampleColumns> = request.examples.iter().filter(is_new).collect();
-    let accepted = new.len() as u64;
+    let of_request = request.examples.iter().filter_map(|example| example.id.as_ref());
+    let standing = of_request.filter_map(|id| Some((id.clone(), *ids.get(id)?))).collect();
     let first = Seq(*head + 1);
-    *head += accepted;
-    let answer = Appended {
-        accepted,
-        duplicates: (offered - new.len()) as u64,
-        first_seq: (accepted > 0).then_some(first),
-        last_seq: (accepted > 0).then_some(Seq(*head)),
-        head_seq: Seq(*head),
-    };
-    if accepted > 0 {
+    let mut placement = Placement::after(Seq(*head), request.existing, standing);
+    for example in &request.examples {
+        placement.take(example.id.clone(), example);
+    }
+    let answer = placement.answer();
+    *head = answer.head_seq.0;
+    for (seq, example) in (first.0..).zip(&placement.new) {
+        // For the requests behind this one it is as good as stored.
+        ids.extend(example.id.as_ref().map(|id| (id.clone(), Standing::Stored(Seq(seq)))));
+    }
+    if !placement.new.is_empty() {
         let addition = decided.additions.entry(learner).or_insert_with(|| Addition { first, examples: Vec::new() });
-        addition.examples.extend(new);
+        addition.examples.extend(placement.new);
+    }
+    if !placement.replacements.is_empty() {
+        decided.replacements.entry(learner).or_default().extend(placement.replacements);
     }
     if let Some(key) = &request.key {
         let remembered = Remembered { body: key.body.to_vec(), answer: answer.clone() };
@@ -177,7 +185,8 @@ mod tests {
             label: Label::Number(0.0),
             row: Vec::new(),
         };
-        Offered { learner: LearnerId(learner), key: None, examples: ids.iter().map(example).collect() }
+        let examples = ids.iter().map(example).collect();
+        Offered { learner: LearnerId(learner), key: None, existing: Existing::Keep, examples }
     }
 
     proptest! {
@@ -188,7 +197,8 @@ mod tests {
             stored in proptest::collection::hash_set(0u8..9, 0..5),
         ) {
             let requests: Vec<Offered> = calls.iter().map(|(learner, ids)| offered(*learner, ids)).collect();
-            let stored: HashSet<String> = stored.iter().map(u8::to_string).collect();
+            let standing = stored.iter().map(|id| (id.to_string(), Standing::Stored(Seq(1))));
+            let stored: HashMap<String, Standing> = standing.collect();
             let mut known = Known::default();
             for learner in [0, 1].map(LearnerId) {
                 known.heads.insert(learner, head);
@@ -212,7 +222,7 @@ mod tests {
                 prop_assert_eq!(addition.head(), Seq(next[&learner.0] - 1));
                 let mut seen = stored.clone();
                 for id in addition.examples.iter().filter_map(|example| example.id.clone()) {
-                    prop_assert!(seen.insert(id), "an id is stored once");
+                    prop_assert!(seen.insert(id, Standing::New(0)).is_none(), "an id is stored once");
                 }
             }
         }

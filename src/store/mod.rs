@@ -9,6 +9,7 @@ mod blob_bytes;
 mod columns;
 mod commits;
 mod failure;
+mod placement;
 pub mod postgres;
 mod rows;
 pub mod sqlite;

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::appending::Remembered;
 use super::columns::Columns;
 use super::failure::{broken_off, damaged};
+use super::placement::Standing;
 use super::values::{digest, document, number, time};
 use crate::registry::retention::Kept;
 use crate::registry::{BlobDigest, Version, VersionId};
-use crate::stream::{Label, LearnerId, Seq, StoreError, StoredExample, row_codec};
+use crate::stream::{Correction, CorrectionKind, Entry, Label, LearnerId, Seq, StoreError, StoredExample, row_codec};
 use crate::training::{Checkpoint, GrowthTicket, JournalRecord, LearnerRecord, TicketState};
 
 /// Decodes rows on a thread that may take its time: examples are many, models' documents long.
@@ -45,21 +46,52 @@ pub(super) fn learner(row: &impl Columns) -> Result<LearnerRecord, StoreError> {
     })
 }
 
-/// An example with its values.
-pub(super) fn example(learner: LearnerId, row: &impl Columns) -> Result<StoredExample, StoreError> {
-    let (seq, label) = labelled(learner, row)?;
-    let values = row_codec::decode(row.bytes("row")?).map_err(|reason| damaged(example_name(learner, seq), reason))?;
-    Ok(StoredExample { seq, id: row.optional_words("example_id")?.map(str::to_owned), row: values, label })
+/// A place, and whether a tombstone stands there.
+pub(super) fn place(learner: LearnerId, row: &impl Columns) -> Result<(Seq, bool), StoreError> {
+    let seq = number(row.integer("seq")?, format_args!("an example of learner {}", learner.0))?;
+    Ok((Seq(seq), row.flag("gone")?))
 }
 
-/// An example's place and label.
-pub(super) fn labelled(learner: LearnerId, row: &impl Columns) -> Result<(Seq, Label), StoreError> {
-    let seq = Seq(number(row.integer("seq")?, format_args!("an example of learner {}", learner.0))?);
+/// What stands at a place.
+pub(super) fn entry(learner: LearnerId, row: &impl Columns) -> Result<Entry, StoreError> {
+    let (seq, label) = labelled(learner, row)?;
+    let Some(label) = label else { return Ok(Entry::Deleted(seq)) };
+    let values = row_codec::decode(row.bytes("row")?).map_err(|reason| damaged(example_name(learner, seq), reason))?;
+    let id = row.optional_words("example_id")?.map(str::to_owned);
+    Ok(Entry::Example(StoredExample { seq, id, row: values, label }))
+}
+
+/// A place and its label; a tombstone has none.
+pub(super) fn labelled(learner: LearnerId, row: &impl Columns) -> Result<(Seq, Option<Label>), StoreError> {
+    let (seq, is_deleted) = place(learner, row)?;
+    if is_deleted {
+        return Ok((seq, None));
+    }
     match (row.optional_words("label_class")?, row.optional_real("label_number")?) {
-        (Some(class), None) => Ok((seq, Label::Class(class.to_owned()))),
-        (None, Some(number)) => Ok((seq, Label::Number(number))),
+        (Some(class), None) => Ok((seq, Some(Label::Class(class.to_owned())))),
+        (None, Some(number)) => Ok((seq, Some(Label::Number(number)))),
         _ => Err(damaged(example_name(learner, seq), "it has not exactly one label")),
     }
+}
+
+/// An id and where it stands.
+pub(super) fn standing(learner: LearnerId, row: &impl Columns) -> Result<(String, Standing), StoreError> {
+    let (seq, is_deleted) = place(learner, row)?;
+    let id = row.optional_words("example_id")?;
+    let id = id.ok_or_else(|| damaged(example_name(learner, seq), "it has no id"))?;
+    Ok((id.to_owned(), if is_deleted { Standing::Deleted(seq) } else { Standing::Stored(seq) }))
+}
+
+/// A correction.
+pub(super) fn correction(learner: LearnerId, row: &impl Columns) -> Result<Correction, StoreError> {
+    let what = format!("a correction of learner {}", learner.0);
+    let kind = CorrectionKind::parse(row.text("kind")?).ok_or_else(|| damaged(&what, "its kind is not known"))?;
+    Ok(Correction {
+        number: number(row.integer("number")?, &what)?,
+        seq: Seq(number(row.integer("seq")?, &what)?),
+        kind,
+        at: time(row.integer("at")?, &what)?,
+    })
 }
 
 /// What was answered under an idempotency key.

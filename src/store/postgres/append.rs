@@ -4,9 +4,8 @@
 //! so places are dense, commits follow each other in the order of places, and an id or key that another process writes at
 //! the same moment is seen here or sees this one.
 
-use super::PostgresStore;
-use super::examples;
 use super::write::WriteTransaction;
+use super::{PostgresStore, corrections, examples};
 use crate::store::appending::{self, Addition, Keep, Known, Offered};
 use crate::store::columns::Columns as _;
 use crate::store::rows;
@@ -25,6 +24,10 @@ impl PostgresStore {
         for (learner, addition) in &decided.additions {
             move_head(&mut transaction, *learner, addition).await?;
             examples::insert(&mut transaction, *learner, addition).await?;
+            transaction.tell(Change::Stream(*learner));
+        }
+        for (learner, replacements) in &decided.replacements {
+            corrections::replace(&mut transaction, *learner, replacements).await?;
             transaction.tell(Change::Stream(*learner));
         }
         remember(&mut transaction, &decided.keys).await?;

@@ -14,7 +14,7 @@ use crate::training::Change;
 const ROWS_AT_ONCE: i64 = 5_000;
 
 /// What deletes a learner's rows, a limited number at once. Aliases come before the versions that they name.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "DELETE FROM aliases WHERE learner_id = $1 AND $2::bigint > 0",
     "DELETE FROM checkpoints WHERE learner_id = $1 AND $2::bigint > 0",
     "DELETE FROM versions WHERE ctid = ANY(ARRAY(SELECT ctid FROM versions WHERE learner_id = $1 LIMIT $2))",
@@ -22,6 +22,7 @@ const STEPS: [&str; 8] = [
     "DELETE FROM idempotency_keys
      WHERE ctid = ANY(ARRAY(SELECT ctid FROM idempotency_keys WHERE learner_id = $1 LIMIT $2))",
     "DELETE FROM journal WHERE ctid = ANY(ARRAY(SELECT ctid FROM journal WHERE learner_id = $1 LIMIT $2))",
+    "DELETE FROM corrections WHERE ctid = ANY(ARRAY(SELECT ctid FROM corrections WHERE learner_id = $1 LIMIT $2))",
     "DELETE FROM examples WHERE ctid = ANY(ARRAY(SELECT ctid FROM examples WHERE learner_id = $1 LIMIT $2))",
     "DELETE FROM deleted_learners WHERE learner_id = $1 AND $2::bigint > 0",
 ];

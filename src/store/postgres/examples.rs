@@ -5,16 +5,15 @@ use sqlx::PgConnection;
 use super::write::WriteTransaction;
 use crate::store::appending::{self, Addition, ExampleColumns, Known, Offered};
 use crate::store::columns::Columns as _;
-use crate::store::failure::damaged;
 use crate::store::rows;
 use crate::store::values::{bound, kept};
-use crate::stream::{Label, LearnerId, Seq, StoreError, StoredExample};
+use crate::stream::{Entry, Label, LearnerId, Seq, StoreError};
 
 /// The most rows of one statement, and the most bytes beyond its first row: its arrays stand in memory here and there.
 const ROWS_AT_ONCE: usize = 10_000;
 const BYTES_AT_ONCE: usize = 16 << 20;
 
-/// Finds which of the offered ids the learners have.
+/// Finds which of the offered ids the learners have, and where.
 pub(super) async fn known_ids(
     transaction: &mut WriteTransaction,
     requests: &[Offered],
@@ -26,7 +25,8 @@ pub(super) async fn known_ids(
         return Ok(());
     }
     let found = sqlx::query(
-        "SELECT learner_id, example_id FROM unnest($1::bigint[], $2::bytea[]) AS offered (learner, id)
+        "SELECT learner_id, example_id, seq, deleted_at IS NOT NULL AS gone
+         FROM unnest($1::bigint[], $2::bytea[]) AS offered (learner, id)
          JOIN examples ON learner_id = learner AND example_id = id",
     )
     .bind(learners)
@@ -35,9 +35,8 @@ pub(super) async fn known_ids(
     .await?;
     for row in found {
         let learner = LearnerId(row.integer("learner_id")?);
-        let id = row.optional_words("example_id")?;
-        let id = id.ok_or_else(|| damaged(format_args!("an example of learner {}", learner.0), "it has no id"))?;
-        known.ids.entry(learner).or_default().insert(id.to_owned());
+        let (id, standing) = rows::standing(learner, &row)?;
+        known.ids.entry(learner).or_default().insert(id, standing);
     }
     Ok(())
 }
@@ -53,7 +52,7 @@ pub(super) async fn insert(
     while !left.is_empty() {
         let (these, rest) = left.split_at(fitting(left));
         let ids: Vec<Option<&[u8]>> = these.iter().map(|example| example.id.as_deref().map(str::as_bytes)).collect();
-        let (classes, numbers): (Vec<_>, Vec<_>) = these.iter().map(|example| example.labels()).unzip();
+        let (classes, numbers): (Vec<_>, Vec<_>) = these.iter().map(|example| example.label_columns()).unzip();
         let classes: Vec<Option<&[u8]>> = classes.into_iter().map(|class| class.map(str::as_bytes)).collect();
         let rows: Vec<&[u8]> = these.iter().map(|example| example.row.as_slice()).collect();
         sqlx::query(
@@ -86,15 +85,15 @@ fn fitting(examples: &[&ExampleColumns]) -> usize {
     examples.iter().take(ROWS_AT_ONCE).take_while(fits).count().max(1)
 }
 
-/// The examples after a place, in order. A learner that was deleted has none, though its rows may not all be gone yet.
+/// What stands after a place, in order. A learner that was deleted has none, though its rows may not all be gone yet.
 pub(super) async fn after(
     connection: &mut PgConnection,
     learner: LearnerId,
     after: Seq,
     limit: usize,
-) -> Result<Vec<StoredExample>, StoreError> {
+) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, example_id, label_class, label_number, row FROM examples
+        "SELECT seq, example_id, label_class, label_number, deleted_at IS NOT NULL AS gone, row FROM examples
          WHERE learner_id = $1 AND seq > $2 AND EXISTS (SELECT 1 FROM streams WHERE learner_id = $1)
          ORDER BY seq LIMIT $3",
     )
@@ -103,18 +102,18 @@ pub(super) async fn after(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    rows::decode(learner, rows, rows::example).await
+    rows::decode(learner, rows, rows::entry).await
 }
 
-/// The examples at these places, each once, in order.
+/// What stands at these places, each once, in order.
 pub(super) async fn at(
     connection: &mut PgConnection,
     learner: LearnerId,
     seqs: &[Seq],
-) -> Result<Vec<StoredExample>, StoreError> {
+) -> Result<Vec<Entry>, StoreError> {
     let places: Vec<i64> = seqs.iter().filter_map(|seq| i64::try_from(seq.0).ok()).collect();
     let rows = sqlx::query(
-        "SELECT seq, example_id, label_class, label_number, row FROM examples
+        "SELECT seq, example_id, label_class, label_number, deleted_at IS NOT NULL AS gone, row FROM examples
          WHERE learner_id = $1 AND seq = ANY($2) AND EXISTS (SELECT 1 FROM streams WHERE learner_id = $1)
          ORDER BY seq",
     )
@@ -122,18 +121,18 @@ pub(super) async fn at(
     .bind(places)
     .fetch_all(connection)
     .await?;
-    rows::decode(learner, rows, rows::example).await
+    rows::decode(learner, rows, rows::entry).await
 }
 
-/// The labels after a place up to and including another, in order.
+/// The labels after a place up to and including another, in order; a tombstone has none.
 pub(super) async fn labels(
     connection: &mut PgConnection,
     learner: LearnerId,
     after: Seq,
     until: Seq,
-) -> Result<Vec<(Seq, Label)>, StoreError> {
+) -> Result<Vec<(Seq, Option<Label>)>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, label_class, label_number FROM examples
+        "SELECT seq, label_class, label_number, deleted_at IS NOT NULL AS gone FROM examples
          WHERE learner_id = $1 AND seq > $2 AND seq <= $3 AND EXISTS (SELECT 1 FROM streams WHERE learner_id = $1)
          ORDER BY seq",
     )

@@ -3,9 +3,8 @@
 //! What is known is read, decided upon and written inside the write lock, so `seq` is dense, and a reader never sees a
 //! gap.
 
-use super::SqliteStore;
-use super::examples;
 use super::write::WriteTransaction;
+use super::{SqliteStore, corrections, examples};
 use crate::store::appending::{self, Keep, Known, Offered};
 use crate::store::rows;
 use crate::store::values::{json, kept, now, number};
@@ -25,6 +24,10 @@ impl SqliteStore {
         for (learner, addition) in &decided.additions {
             set_head(&mut transaction, *learner, addition.head().0).await?;
             examples::insert(&mut transaction, *learner, addition, at).await?;
+            transaction.tell(Change::Stream(*learner));
+        }
+        for (learner, replacements) in &decided.replacements {
+            corrections::replace(&mut transaction, *learner, replacements, at).await?;
             transaction.tell(Change::Stream(*learner));
         }
         for keep in &decided.keys {

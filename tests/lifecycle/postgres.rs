@@ -52,7 +52,7 @@ async fn a_life_on_postgres_survives_the_death_of_the_database_and_of_the_server
     server.trains_beyond("digits", 200).await;
     let wider = json!({"wider": {"all": true, "factor": 2}});
     let (status, answer) = server.request("POST", &format!("{PATH}/growth?wait=60"), Some(&wider)).await;
-    assert_eq!(status, 200, "{answer}");
+    assert!(status == 200 || status == 202, "{answer}");
 
     // The database dies: predictions go on, examples are refused and taken once it is back.
     postgres.kill();
@@ -69,7 +69,10 @@ async fn a_life_on_postgres_survives_the_death_of_the_database_and_of_the_server
     let learner = server.idle("digits").await;
     let live = learner["live"]["version"].as_u64().expect("a version");
     assert!(live > 2 && learner["head_seq"] == 600, "{learner}");
-    assert_eq!(learner["network"]["summary"], "1x8x8-16-10");
+    let history = server.get(&format!("{PATH}/growth")).await;
+    let events = history["events"].as_array().expect("events");
+    let ordered = events.iter().filter(|event| event["trigger"] == "manual" && event["op"] == "wider").count();
+    assert_eq!(ordered, 1, "the order was carried out once: {history}");
     server.kill();
 
     let server = Process::start_with(folder.path(), &variables);

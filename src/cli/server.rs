@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::http::{self, AppState, Services};
 use crate::metrics::Metrics;
 use crate::serving::Predictor;
-use crate::store::SqliteStore;
 use crate::stream::writer::Writer;
 use crate::training::{Store, Supervisor};
 
@@ -36,10 +35,7 @@ impl Server {
     /// # Errors
     /// A store that cannot be opened, an address that cannot be listened on, a device that cannot be used.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let path = config.sqlite_path()?;
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&path).await.with_context(|| format!("opening the database {}", path.display()))?,
-        );
+        let store = crate::store::open(&config).await.context("opening the database")?;
         let address = (config.server.host.as_str(), config.server.port);
         let listener = TcpListener::bind(address)
             .await

@@ -20,3 +20,28 @@ mod suite;
 
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Database};
+use crate::stream::StoreError;
+use crate::training::Store;
+
+/// Opens the database that the configuration names.
+///
+/// # Errors
+/// It cannot be opened; the text says why and names the database, never its password.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match config.database().map_err(|error| StoreError::Unavailable(error.to_string()))? {
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(&path).await?)),
+        Database::Postgres(url) => {
+            let options = PostgresOptions::parse(&url)
+                .map_err(|reason| StoreError::Unavailable(format!("storage.database: {reason}")))?
+                .connections(config.storage.connections)
+                .wait(Duration::from_millis(config.storage.connection_wait_ms))
+                .patience(Duration::from_secs(config.storage.start_wait_seconds));
+            Ok(Arc::new(PostgresStore::open(&options).await?))
+        }
+    }
+}

@@ -4,5 +4,6 @@ mod demo;
 mod device;
 mod features;
 mod kill;
+mod postgres;
 mod server;
 mod stop;

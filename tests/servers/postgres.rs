@@ -9,7 +9,7 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -70,8 +70,9 @@ impl PostgresServer {
         }
         let binaries = binaries?;
         // A socket's path has at most 107 bytes.
-        let folder = tempfile::Builder::new().prefix("perennial-pg-").tempdir().expect("a folder").keep();
         let user = unprivileged();
+        let folder =
+            tempfile::Builder::new().prefix("perennial-pg-").tempdir_in(open_folder()).expect("a folder").keep();
         if let Some(user) = user {
             chown(&folder, Some(user.user), Some(user.group)).expect("the folder is given to the server's user");
         }
@@ -306,6 +307,13 @@ fn unprivileged() -> Option<User> {
         Some(User { user: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
     };
     Some(find("postgres").or_else(|| find("nobody")).expect("a user that is not root"))
+}
+
+/// A folder for temporary things that the server's user gets into.
+fn open_folder() -> PathBuf {
+    let folder = std::env::temp_dir();
+    let is_open = |path: &Path| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o001 != 0);
+    if folder.ancestors().filter(|path| path.is_absolute()).all(is_open) { folder } else { PathBuf::from("/tmp") }
 }
 
 /// The folder of the newest server on this machine.

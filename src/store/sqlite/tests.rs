@@ -1,17 +1,18 @@
-//! The suite over SQLite, and what only SQLite can show: damaged bytes, foreign files, settings of connections.
+//! The suite over SQLite, and what only SQLite can show: foreign files, settings of connections, bytes of the file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
 use super::SqliteStore;
-use crate::registry::{Cause, RegistryStore, VersionId};
-use crate::store::blob_bytes::PART_BYTES;
-use crate::store::suite::fixtures::{append, bare, checkpoint, example, fence, keyed, learner, publish, request};
-use crate::store::suite::{Bench, store_suite};
+use crate::store::suite::fixtures::{append, example, learner, request};
+use crate::store::suite::{Bench, Tables, damage_suite, store_suite};
 use crate::stream::{Append, ExampleName, Existing, Label, NewExample, Seq, StoreError, StreamStore, Value};
-use crate::training::{JournalEvent, Store, TrainingStore};
+use crate::training::Store;
 
 struct Folder(TempDir);
 
@@ -26,6 +27,11 @@ impl Folder {
 
     async fn store(&self) -> SqliteStore {
         SqliteStore::open(&self.path()).await.unwrap()
+    }
+
+    async fn connect(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.path()).busy_timeout(Duration::from_secs(30));
+        options.connect().await.unwrap()
     }
 
     async fn fails(&self) -> String {
@@ -44,25 +50,28 @@ impl Bench for Folder {
     }
 }
 
+#[async_trait]
+impl Tables for Folder {
+    async fn change(&self, statement: &str) {
+        let mut connection = self.connect().await;
+        let changed = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        assert!(changed.rows_affected() > 0, "{statement}");
+    }
+
+    async fn count(&self, query: &str) -> i64 {
+        let query = format!("SELECT CAST(({query}) AS BIGINT)");
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut self.connect().await).await.unwrap()
+    }
+}
+
 store_suite!(Folder::new());
+damage_suite!(Folder::new());
 
 async fn change(store: &SqliteStore, statement: &'static str) {
     let mut transaction = store.write().await.unwrap();
     let changed = sqlx::query(statement).execute(&mut *transaction).await.unwrap();
     assert!(changed.rows_affected() > 0, "{statement}");
     transaction.commit().await.unwrap();
-}
-
-async fn count(store: &SqliteStore, query: &'static str) -> i64 {
-    sqlx::query_scalar(query).fetch_one(&store.readers).await.unwrap()
-}
-
-fn damage<T>(result: Result<T, StoreError>) -> String {
-    match result {
-        Err(StoreError::Damaged(reason)) => reason,
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("the damage went unnoticed"),
-    }
 }
 
 #[tokio::test]
@@ -139,148 +148,6 @@ async fn a_transaction_that_is_dropped_never_was_and_the_next_one_works() {
     sqlx::query("UPDATE streams SET head = 99").execute(&mut *transaction).await.unwrap();
     drop(transaction);
     assert_eq!(append(&store, request(learner, vec![example(None, 1.0)])).await.unwrap().head_seq, Seq(1));
-}
-
-#[tokio::test]
-async fn parts_hold_at_most_four_mebibytes() {
-    let folder = Folder::new();
-    let store = folder.store().await;
-    store.put_blob(&vec![7; 2 * PART_BYTES + 1]).await.unwrap();
-    assert_eq!(count(&store, "SELECT MAX(length(bytes)) FROM blob_parts").await, 4 << 20);
-    assert_eq!(count(&store, "SELECT COUNT(*) FROM blob_parts").await, 3);
-}
-
-#[tokio::test]
-async fn a_damaged_blob_is_detected() {
-    let folder = Folder::new();
-    let store = folder.store().await;
-    let digest = store.put_blob(b"the weights").await.unwrap();
-    change(&store, "UPDATE blob_parts SET bytes = CAST('the Weights' AS BLOB)").await;
-    assert!(damage(store.get_blob(digest).await).contains(&digest.to_hex()));
-    change(&store, "UPDATE blob_parts SET bytes = CAST('the weight' AS BLOB)").await;
-    damage(store.get_blob(digest).await);
-    change(&store, "DELETE FROM blob_parts").await;
-    damage(store.get_blob(digest).await);
-}
-
-#[tokio::test]
-async fn a_put_that_was_broken_off_is_never_seen_and_swept_after_an_hour() {
-    let folder = Folder::new();
-    let store = folder.store().await;
-    let learner = learner(&store, "digits").await.id;
-    let digest = store.put_blob(b"half of it").await.unwrap();
-    change(&store, "UPDATE blobs SET complete = 0, claims = 0 WHERE claims = 1").await;
-    assert_eq!(store.get_blob(digest).await.unwrap(), None);
-    let rows = "SELECT COUNT(*) FROM blobs WHERE complete = 0";
-    store.sweep_weights(learner, 1).await.unwrap();
-    assert_eq!(count(&store, rows).await, 1);
-    assert_eq!(store.put_blob(b"half of it").await.unwrap(), digest);
-    assert_eq!(store.get_blob(digest).await.unwrap().unwrap(), b"half of it");
-    change(&store, "UPDATE blobs SET touched_at = touched_at - 3601000000 WHERE complete = 0").await;
-    store.sweep_weights(learner, 1).await.unwrap();
-    assert_eq!(count(&store, rows).await, 0);
-    assert_eq!(count(&store, "SELECT COUNT(*) FROM blob_parts WHERE blob_id NOT IN (SELECT id FROM blobs)").await, 0);
-    assert!(store.get_blob(digest).await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn a_claim_whose_process_died_ends_after_an_hour() {
-    let folder = Folder::new();
-    let store = folder.store().await;
-    let learner = learner(&store, "digits").await.id;
-    let digest = store.put_blob(b"never named").await.unwrap();
-    store.sweep_weights(learner, 1).await.unwrap();
-    assert!(store.get_blob(digest).await.unwrap().is_some());
-    change(&store, "UPDATE blobs SET touched_at = touched_at - 3601000000").await;
-    store.sweep_weights(learner, 1).await.unwrap();
-    assert!(store.get_blob(digest).await.unwrap().is_none());
-    let checkpoint = store.checkpoint(learner).await.unwrap().unwrap();
-    assert!(store.get_blob(checkpoint.weights).await.unwrap().is_some(), "what is named stays, however old");
-    assert!(store.get_blob(checkpoint.optimizer).await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn no_row_ever_names_an_incomplete_blob() {
-    let folder = Folder::new();
-    let store = folder.store().await;
-    let learner = learner(&store, "digits").await.id;
-    let fence = fence(&store, learner).await;
-    let next = checkpoint(&store, 1, b"next").await;
-    change(&store, "UPDATE blobs SET complete = 0 WHERE claims = 1").await;
-    assert!(matches!(store.commit(fence, bare(next.clone())).await, Err(StoreError::Unavailable(_))));
-    checkpoint(&store, 1, b"next").await;
-    store.commit(fence, bare(next)).await.unwrap();
-}
-
-#[tokio::test]
-async fn damaged_rows_are_named_and_not_quoted() {
-    let folder = Folder::new();
-    let store = folder.store().await;
-    let learner = learner(&store, "digits").await.id;
-    let fence = fence(&store, learner).await;
-    append(&store, keyed(learner, "k", 1, vec![example(None, 1.0)])).await.unwrap();
-    store.append_journal(fence, vec![JournalEvent::Pass { number: 1, until: Seq(1) }]).await.unwrap();
-    let intact = store.version(learner, VersionId(1)).await.unwrap();
-    assert!(intact.is_some());
-    for statement in [
-        "UPDATE examples SET row = CAST('secret' AS BLOB)",
-        "UPDATE journal SET event = '{\"secret\": 1}'",
-        "UPDATE versions SET model = '\"secret\"'",
-        "UPDATE checkpoints SET progress = 'secret'",
-        "UPDATE idempotency_keys SET answer = '\"secret\"'",
-        "UPDATE learners SET document = '\"secret\"'",
-    ] {
-        change(&store, statement).await;
-    }
-    let reasons = [
-        damage(store.read(learner, Seq(0), 1).await),
-        damage(store.journal(learner, 0, &[], 1).await),
-        damage(store.version(learner, VersionId(1)).await),
-        damage(store.checkpoint(learner).await),
-        damage(store.append(vec![keyed(learner, "k", 1, vec![])]).await),
-        damage(store.learner_by_id(learner).await),
-    ];
-    for reason in reasons {
-        assert!(reason.contains("learner 1") && !reason.contains("secret"), "{reason}");
-    }
-}
-
-#[tokio::test]
-async fn every_row_of_a_deleted_learner_goes_also_after_a_restart() {
-    let folder = Folder::new();
-    let store = folder.store().await;
-    let gone = learner(&store, "gone").await.id;
-    let stays = learner(&store, "stays").await.id;
-    for id in [gone, stays] {
-        let examples = (0..600).map(|number| example(None, f64::from(number))).collect();
-        append(&store, keyed(id, "k", 1, examples)).await.unwrap();
-        let fence = fence(&store, id).await;
-        publish(&store, fence, 2, Cause::Trained).await;
-        store.append_journal(fence, vec![JournalEvent::Pass { number: 1, until: Seq(1) }; 600]).await.unwrap();
-        store.order_growth(id, &crate::training::GrowthOrder::Auto).await.unwrap();
-    }
-    assert!(store.mark_deleted(gone).await.unwrap());
-    store.close().await;
-    let store = folder.store().await;
-    store.delete_marked().await.unwrap();
-    for (table, rows) in [
-        ("SELECT COUNT(*) FROM learners", 1),
-        ("SELECT COUNT(*) FROM streams", 1),
-        ("SELECT COUNT(*) FROM leases", 1),
-        ("SELECT COUNT(*) FROM examples", 600),
-        ("SELECT COUNT(*) FROM idempotency_keys", 1),
-        ("SELECT COUNT(*) FROM versions", 2),
-        ("SELECT COUNT(*) FROM aliases", 1),
-        ("SELECT COUNT(*) FROM checkpoints", 1),
-        ("SELECT COUNT(*) FROM journal", 600),
-        ("SELECT COUNT(*) FROM tickets", 1),
-        ("SELECT COUNT(*) FROM deleted_learners", 0),
-        ("SELECT COUNT(*) FROM blobs", 3),
-        ("SELECT COUNT(*) FROM blob_parts", 3),
-    ] {
-        assert_eq!(count(&store, table).await, rows, "{table}");
-    }
-    assert_eq!(store.head(stays).await.unwrap(), Seq(600));
 }
 
 /// Whether these bytes stand anywhere in the file, whatever the tables say.

@@ -1,7 +1,8 @@
 //! The tests of every store, written against `dyn Store`: each claim is a function over a bench.
 //!
 //! A store's own tests give a [`Bench`] to [`store_suite`], which makes a test of every claim. A claim that is missing
-//! from the list is unused code, which the checks refuse.
+//! from the list is unused code, which the checks refuse. A store that keeps everything in its tables gives [`Tables`] to
+//! [`damage_suite`] too.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::training::Store;
 
 pub(super) mod changes;
 pub(super) mod corrections;
+pub(super) mod damage;
 pub(super) mod fixtures;
 pub(super) mod ingest;
 pub(super) mod learners;
@@ -27,6 +29,16 @@ pub(super) trait Bench: Send + Sync {
     fn is_there(&self) -> bool {
         true
     }
+}
+
+/// A bench whose tables can be looked at and broken, as the migrations name them; SQL that both databases understand.
+#[async_trait]
+pub(super) trait Tables: Bench {
+    /// Runs a statement that must change something. A cast of a text to bytes is written `AS BLOB`.
+    async fn change(&self, statement: &str);
+
+    /// The number that a query gives.
+    async fn count(&self, query: &str) -> i64;
 }
 
 /// Makes a test of every claim; the expression makes a new bench.
@@ -96,7 +108,23 @@ macro_rules! store_suite {
     };
 }
 
-/// The list of [`store_suite`] turned into tests.
+/// Makes a test of every claim about the tables of a store that keeps everything in them.
+macro_rules! damage_suite {
+    ($bench:expr) => {
+        crate::store::suite::claims! { $bench;
+            damage:
+                parts_hold_at_most_four_mebibytes,
+                a_damaged_blob_is_detected,
+                a_put_that_was_broken_off_is_never_seen_and_swept_after_an_hour,
+                a_claim_whose_process_died_ends_after_an_hour,
+                no_row_ever_names_an_incomplete_blob,
+                damaged_rows_are_named_and_not_quoted,
+                every_row_of_a_deleted_learner_goes_also_after_a_restart;
+        }
+    };
+}
+
+/// The list of a suite turned into tests.
 macro_rules! claims {
     ($bench:expr; $($area:ident: $($claim:ident),+;)+) => {
         $($(
@@ -112,4 +140,4 @@ macro_rules! claims {
     };
 }
 
-pub(super) use {claims, store_suite};
+pub(super) use {claims, damage_suite, store_suite};

@@ -13,7 +13,7 @@ impl From<sqlx::Error> for StoreError {
         let gave_way = code.is_some_and(|code| GAVE_WAY.contains(&&*code));
         match error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Damaged(error.to_string()),
-            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection became free in time".into()),
+            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection to the database came about in time".into()),
             error if gave_way => Self::Contended(error.to_string()),
             error => Self::Unavailable(error.to_string()),
         }

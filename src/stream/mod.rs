@@ -14,6 +14,7 @@ pub mod row_codec;
 pub mod schema;
 pub mod store;
 pub mod targets;
+pub mod timestamp;
 pub mod writer;
 
 pub use encoder::Encoder;
@@ -23,3 +24,4 @@ pub use ids::{LearnerId, LearnerName, Seq};
 pub use schema::{Feature, FeatureKind, Schema, Task};
 pub use store::{Append, AppendRefusal, Appended, IdempotencyKey, StoreError, StreamStore};
 pub use targets::Targets;
+pub use timestamp::Timestamp;

@@ -6,3 +6,4 @@ mod features;
 mod kill;
 mod server;
 mod stop;
+mod storage;

@@ -3,16 +3,12 @@
 //! Every n-gram of words, and every n-gram of the characters of a word, has a fixed 64-bit hash. Its upper bits name a
 //! bucket, its lowest a sign, and the bucket counts it with that sign, so that what two n-grams share by chance cancels
 //! out on average. Of a count the square root is taken, its sign kept: the tenth time a word says less than the first. Then all
-//! buckets together are brought to the length [`LENGTH`]. Nothing is learned here and nothing is kept: a text alone
+//! buckets together are brought to the length 1. Nothing is learned here and nothing is kept: a text alone
 //! decides its numbers, and nothing about this may ever change, since stored texts are encoded anew and weights rely on
 //! it. A missing text, an empty one and one without words are all zeros. Used by the encoder alone.
 
 use super::words::{Case, for_each_word};
 use crate::stream::schema::TextFeature;
-
-/// The length of an encoded text. A text of one word is then 10 in one bucket, as far as any encoded number goes; one of a
-/// hundred different n-grams has ±1 in a hundred buckets, the size of standardised numbers.
-pub(super) const LENGTH: f64 = 10.0;
 
 /// What begins the hash of an n-gram, so that a word and the same characters inside a word are two things.
 const WORDS: u8 = 1;
@@ -77,10 +73,10 @@ fn write_scaled(counts: &[i32], buckets: &mut [f32]) {
     if square == 0 {
         return;
     }
-    let scale = LENGTH / (square as f64).sqrt();
+    let length = (square as f64).sqrt();
     for (bucket, &count) in buckets.iter_mut().zip(counts) {
         if count != 0 {
-            *bucket = (f64::from(count).abs().sqrt() * scale).copysign(f64::from(count)) as f32;
+            *bucket = (f64::from(count).abs().sqrt() / length).copysign(f64::from(count)) as f32;
         }
     }
 }
@@ -143,7 +139,7 @@ mod tests {
     fn one_word_fills_one_bucket() {
         let words = feature(Some([1, 1]), None);
         let free = filled(&encoded(&words, "free"));
-        assert_eq!((free.len(), free[0].1.abs()), (1, 10.0));
+        assert_eq!((free.len(), free[0].1.abs()), (1, 1.0));
         assert_eq!(filled(&encoded(&words, "FREE free\tFree")), free, "a length is a length, however often");
         let kept = TextFeature { lowercase: false, ..words };
         assert_ne!(filled(&encoded(&kept, "FREE")), free);
@@ -197,8 +193,7 @@ mod tests {
             let feature = TextFeature { buckets, lowercase, ..feature(Some([1, 3]), Some([2, 4])) };
             let numbers = encoded(&feature, &text);
             let length = numbers.iter().map(|&number| f64::from(number).powi(2)).sum::<f64>().sqrt();
-            prop_assert!(length == 0.0 || (length - LENGTH).abs() < 1e-4, "{}", length);
-            prop_assert!(numbers.iter().all(|number| number.abs() <= 10.0));
+            prop_assert!(length == 0.0 || (length - 1.0).abs() < 1e-5, "{}", length);
             prop_assert_eq!(&numbers, &encoded(&feature, &text));
         }
 

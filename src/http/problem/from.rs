@@ -44,7 +44,7 @@ impl From<StoreError> for Problem {
                 Kind::StorageFull,
                 "there is no room left to store anything; predictions go on, and so does all else once there is room",
             ),
-            StoreError::Unavailable(_) | StoreError::LeaseLost => {
+            StoreError::Unavailable(_) | StoreError::Contended(_) | StoreError::LeaseLost => {
                 Self::new(Kind::StorageUnavailable, "the database does not answer; try again")
             }
         }

@@ -63,6 +63,8 @@ static int add_marks(char *line, int end, int room, const char *bytes, size_t le
     while (found < last && (found = memmem(found, last - found, MARK, strlen(MARK)))) {
         found += strlen(MARK);
         if (last - found < DIGITS || end + DIGITS + 2 > room) break;
+        // Room that SQLite has freed holds pieces of what stood there.
+        if (strspn(found, "0123456789") < DIGITS) continue;
         end += snprintf(line + end, room - end, " %.*s", DIGITS, found);
     }
     return end;

@@ -64,7 +64,9 @@ fn judge(events: &BTreeMap<u64, Event>) -> (BTreeSet<u32>, BTreeSet<u32>) {
         match event {
             Event::Frame { commit } => ends_a_commit = *commit,
             Event::Page(marks) => {
-                marks.iter().for_each(|&mark| drop(first_written.entry(mark).or_insert(place)));
+                for &mark in marks {
+                    first_written.entry(mark).or_insert(place);
+                }
                 if std::mem::take(&mut ends_a_commit) {
                     commits.push(place);
                 }

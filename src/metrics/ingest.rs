@@ -10,6 +10,8 @@ pub struct IngestMetrics {
     pub examples: IntCounterVec,
     /// Seconds of a group commit.
     pub commit_seconds: Histogram,
+    /// Group commits that failed, by reason: unavailable, full, damaged.
+    pub commit_failures: IntCounterVec,
     /// The newest committed example of a learner.
     pub head_seq: IntGaugeVec,
 }
@@ -18,8 +20,21 @@ impl IngestMetrics {
     /// The outcomes of an example.
     pub const OUTCOMES: [&str; 5] = ["accepted", "duplicate", "replaced", "invalid", "rejected"];
 
+    /// Why a group commit fails.
+    pub const FAILURES: [&str; 3] = ["unavailable", "full", "damaged"];
+
     pub(super) fn new(registry: &Registry) -> Self {
+        let commit_failures = counters(
+            registry,
+            "ingest_commit_failures_total",
+            "Group commits that failed, by reason: unavailable, full, damaged.",
+            &["reason"],
+        );
+        for reason in Self::FAILURES {
+            commit_failures.with_label_values(&[reason]).inc_by(0);
+        }
         Self {
+            commit_failures,
             examples: counters(
                 registry,
                 "ingest_examples_total",

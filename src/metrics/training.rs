@@ -19,6 +19,8 @@ pub struct TrainingMetrics {
     pub loss: GaugeVec,
     /// Steps undone because a number was not finite.
     pub nonfinite: IntCounterVec,
+    /// Turns of trainers that failed and are tried again.
+    pub failures: IntCounterVec,
     /// The newest example that was offered to the trainer as new.
     pub trained_seq: IntGaugeVec,
     /// Share of examples predicted right before they were learned, newest rows.
@@ -77,6 +79,12 @@ impl TrainingMetrics {
                 registry,
                 "train_nonfinite_total",
                 "Steps undone because a number was not finite.",
+                learner,
+            ),
+            failures: counters(
+                registry,
+                "train_failures_total",
+                "Turns of trainers that failed and are tried again.",
                 learner,
             ),
             trained_seq: gauges(
@@ -143,7 +151,7 @@ impl TrainingMetrics {
     }
 
     pub(super) fn add_learner(&self, learner: &str) {
-        for counter in [&self.steps, &self.examples, &self.nonfinite] {
+        for counter in [&self.steps, &self.examples, &self.nonfinite, &self.failures] {
             counter.with_label_values(&[learner]).inc_by(0);
         }
         for gauge in [&self.trained_seq, &self.parameters, &self.layers] {
@@ -172,7 +180,7 @@ impl TrainingMetrics {
     pub(super) fn remove_learner(&self, learner: &str) {
         self.set_widths(learner, []);
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).remove(learner);
-        for counter in [&self.steps, &self.examples, &self.nonfinite] {
+        for counter in [&self.steps, &self.examples, &self.nonfinite, &self.failures] {
             forget(counter.remove_label_values(&[learner]));
         }
         for gauge in [&self.trained_seq, &self.parameters, &self.layers] {

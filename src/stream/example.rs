@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::Seq;
+use super::timestamp::Timestamp;
 
 /// The values of one row, in the order of the schema's features.
 pub type Row = Vec<Value>;
@@ -20,6 +21,10 @@ pub enum Value {
     Vector(Vec<f32>),
     /// The pixels of an image, channels first, unscaled.
     Image(Pixels),
+    /// A text, as it came.
+    Text(String),
+    /// A point in time.
+    Time(Timestamp),
 }
 
 /// Pixels, channels first (C x H x W).

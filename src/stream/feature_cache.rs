@@ -135,8 +135,8 @@ impl RowCache {
 pub fn approximate_bytes(example: &StoredExample) -> usize {
     const OVERHEAD: usize = 256;
     let contents = |value: &Value| match value {
-        Value::Missing | Value::Number(_) => 0,
-        Value::Category(text) => text.len(),
+        Value::Missing | Value::Number(_) | Value::Time(_) => 0,
+        Value::Category(text) | Value::Text(text) => text.len(),
         Value::Vector(numbers) | Value::Image(Pixels::Floats(numbers)) => 4 * numbers.len(),
         Value::Image(Pixels::Bytes(pixels)) => pixels.len(),
     };

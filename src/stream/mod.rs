@@ -16,6 +16,7 @@ pub mod row_codec;
 pub mod schema;
 pub mod store;
 pub mod targets;
+pub mod timestamp;
 pub mod writer;
 
 pub use appended::{Appended, Outcome, OutcomeRun, Outcomes};
@@ -27,3 +28,4 @@ pub use ids::{LearnerId, LearnerName, Seq};
 pub use schema::{Feature, FeatureKind, Schema, Task};
 pub use store::{Append, AppendRefusal, Existing, IdempotencyKey, StoreError, StreamStore};
 pub use targets::Targets;
+pub use timestamp::Timestamp;

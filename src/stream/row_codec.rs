@@ -1,9 +1,11 @@
 //! The stored form of a row: a compact binary record with a format byte in front. One format is written, all are read.
 //!
 //! Format 1: the number of values, then each value as a tag byte and its content. Numbers of things are LEB128,
-//! floats are little-endian. Used by stores.
+//! floats and the microseconds of a time are little-endian. A kind of value that came later has a tag of its own, so
+//! every row that was ever written is read. Used by stores.
 
 use super::example::{Pixels, Row, Value};
+use super::timestamp::Timestamp;
 
 const FORMAT: u8 = 1;
 
@@ -13,6 +15,8 @@ const CATEGORY: u8 = 2;
 const VECTOR: u8 = 3;
 const BYTES: u8 = 4;
 const FLOATS: u8 = 5;
+const TEXT: u8 = 6;
+const TIME: u8 = 7;
 
 /// The bytes of a row.
 pub fn encode(row: &Row) -> Vec<u8> {
@@ -26,11 +30,7 @@ pub fn encode(row: &Row) -> Vec<u8> {
                 bytes.push(NUMBER);
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
-            Value::Category(text) => {
-                bytes.push(CATEGORY);
-                write_count(text.len(), &mut bytes);
-                bytes.extend_from_slice(text.as_bytes());
-            }
+            Value::Category(text) => write_text(CATEGORY, text, &mut bytes),
             Value::Vector(numbers) => write_floats(VECTOR, numbers, &mut bytes),
             Value::Image(Pixels::Bytes(pixels)) => {
                 bytes.push(BYTES);
@@ -38,6 +38,11 @@ pub fn encode(row: &Row) -> Vec<u8> {
                 bytes.extend_from_slice(pixels);
             }
             Value::Image(Pixels::Floats(pixels)) => write_floats(FLOATS, pixels, &mut bytes),
+            Value::Text(text) => write_text(TEXT, text, &mut bytes),
+            Value::Time(time) => {
+                bytes.push(TIME);
+                bytes.extend_from_slice(&time.micros().to_le_bytes());
+            }
         }
     }
     bytes
@@ -60,8 +65,8 @@ pub fn decode(bytes: &[u8]) -> Result<Row, String> {
 fn encoded_len(value: &Value) -> usize {
     5 + match value {
         Value::Missing => 0,
-        Value::Number(_) => 8,
-        Value::Category(text) => text.len(),
+        Value::Number(_) | Value::Time(_) => 8,
+        Value::Category(text) | Value::Text(text) => text.len(),
         Value::Vector(numbers) | Value::Image(Pixels::Floats(numbers)) => 4 * numbers.len(),
         Value::Image(Pixels::Bytes(pixels)) => pixels.len(),
     }
@@ -74,6 +79,12 @@ fn write_count(count: usize, bytes: &mut Vec<u8>) {
         rest >>= 7;
     }
     bytes.push(rest as u8);
+}
+
+fn write_text(tag: u8, text: &str, bytes: &mut Vec<u8>) {
+    bytes.push(tag);
+    write_count(text.len(), bytes);
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 fn write_floats(tag: u8, numbers: &[f32], bytes: &mut Vec<u8>) {
@@ -93,25 +104,35 @@ impl<'a> Reader<'a> {
         match self.byte()? {
             MISSING => Ok(Value::Missing),
             NUMBER => {
-                let (number, rest) = self.rest.split_first_chunk().ok_or_else(too_short)?;
-                self.rest = rest;
-                let number = f64::from_le_bytes(*number);
+                let number = f64::from_le_bytes(self.eight()?);
                 if number.is_finite() { Ok(Value::Number(number)) } else { Err(not_finite()) }
             }
-            CATEGORY => {
-                let length = self.count(1)?;
-                let text = std::str::from_utf8(self.take(length)?);
-                let text = text.map_err(|_| "the row has a category that is no text".to_owned())?;
-                Ok(Value::Category(text.to_owned()))
-            }
+            CATEGORY => Ok(Value::Category(self.text("the row has a category that is no text")?)),
             VECTOR => Ok(Value::Vector(self.floats()?)),
             BYTES => {
                 let length = self.count(1)?;
                 Ok(Value::Image(Pixels::Bytes(self.take(length)?.to_vec())))
             }
             FLOATS => Ok(Value::Image(Pixels::Floats(self.floats()?))),
+            TEXT => Ok(Value::Text(self.text("the row has a text that is none")?)),
+            TIME => {
+                let time = Timestamp::from_micros(i64::from_le_bytes(self.eight()?));
+                Ok(Value::Time(time.map_err(|_| "the row has a time of no year that there is".to_owned())?))
+            }
             tag => Err(format!("the row has a value of kind {tag}, which this version does not know")),
         }
+    }
+
+    fn eight(&mut self) -> Result<[u8; 8], String> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(too_short)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    fn text(&mut self, fault: &str) -> Result<String, String> {
+        let length = self.count(1)?;
+        let text = std::str::from_utf8(self.take(length)?);
+        text.map(str::to_owned).map_err(|_| fault.to_owned())
     }
 
     fn floats(&mut self) -> Result<Vec<f32>, String> {
@@ -174,6 +195,9 @@ mod tests {
             prop::collection::vec(finite(), 0..200).prop_map(Value::Vector),
             prop::collection::vec(any::<u8>(), 0..200).prop_map(|pixels| Value::Image(Pixels::Bytes(pixels))),
             prop::collection::vec(finite(), 0..200).prop_map(|pixels| Value::Image(Pixels::Floats(pixels))),
+            ".{0,300}".prop_map(Value::Text),
+            (-62_135_596_800i64..=253_402_300_799)
+                .prop_map(|seconds| Value::Time(Timestamp::from_micros(seconds * 1_000_000 + 7).unwrap())),
         ]
     }
 
@@ -224,6 +248,10 @@ mod tests {
         let bytes = [1, 4, 1, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0, 2, 2, 0xc3, 0xa9, 3, 1, 0, 0, 0, 0xc0];
         assert_eq!(encode(&row), bytes);
         assert_eq!(decode(&bytes), Ok(row));
+        let row = vec![Value::Text("é".into()), Value::Time(Timestamp::from_micros(-2).unwrap())];
+        let bytes = [1, 2, 6, 2, 0xc3, 0xa9, 7, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(encode(&row), bytes);
+        assert_eq!(decode(&bytes), Ok(row));
     }
 
     #[test]
@@ -232,6 +260,8 @@ mod tests {
         assert_eq!(decode(&infinite), Err(not_finite()));
         let absurd = [FORMAT, 1, VECTOR, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert_eq!(decode(&absurd), Err(too_short()));
+        let never = [&[FORMAT, 1, TIME][..], &i64::MAX.to_le_bytes()].concat();
+        assert_eq!(decode(&never), Err("the row has a time of no year that there is".into()));
         assert_eq!(decode(&[2, 0]), Err("the row has format 2, which this version does not know".into()));
     }
 }

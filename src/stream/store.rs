@@ -57,6 +57,9 @@ pub enum StoreError {
     /// The database refused or could not be reached; the text is for the log.
     #[error("the store failed: {0}")]
     Unavailable(String),
+    /// There is no room left for it; the text is for the log.
+    #[error("the store has no room left: {0}")]
+    Full(String),
     /// Others wrote the same rows at the same time, again and again; nothing changed.
     #[error("the store gave way to other writers: {0}")]
     Contended(String),
@@ -66,6 +69,19 @@ pub enum StoreError {
     /// Another trainer holds the lease.
     #[error("the lease is lost to another trainer")]
     LeaseLost,
+}
+
+impl StoreError {
+    /// What kind of failure it is, as metrics name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Full(_) => "full",
+            Self::Contended(_) => "contended",
+            Self::Damaged(_) => "damaged",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
 }
 
 /// The durable side of streams.

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -30,6 +30,8 @@ pub(super) struct LearnerSlot {
     /// Set when the lease was lost between turns.
     pub lease_lost: AtomicBool,
     failures: AtomicU32,
+    /// No turn before: the newest one failed.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl LearnerSlot {
@@ -44,6 +46,7 @@ impl LearnerSlot {
             removed: AtomicBool::new(false),
             lease_lost: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            rests_until: Mutex::new(None),
         }
     }
 
@@ -86,6 +89,32 @@ impl LearnerSlot {
     pub fn failed(&self) -> Duration {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
         self.show(TrainerStatus { state: TrainingState::Failed, ..TrainerStatus::clone(&self.status()) });
-        LONGEST_PAUSE.min(FIRST_PAUSE * 2u32.pow(failures.min(10)))
+        let pause = pause_after(failures);
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
+        pause
+    }
+
+    /// Whether the newest turn failed and its pause is not over. Rows that come meanwhile wait: a trainer that cannot do
+    /// anything must not be loaded again with every commit.
+    pub fn rests(&self) -> bool {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// The pause after so many failures in a row before this one.
+fn pause_after(failures: u32) -> Duration {
+    LONGEST_PAUSE.min(FIRST_PAUSE * 2u32.pow(failures.min(10)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_between_failures_double_up_to_a_minute() {
+        let seconds: Vec<u64> = (0..8).map(|failures| pause_after(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
     }
 }

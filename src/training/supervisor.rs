@@ -203,9 +203,10 @@ fn open_device(config: &TrainingConfig) -> Result<Device, SupervisorError> {
 }
 
 impl Inner {
-    /// Gives a learner a turn; nothing for learners that are not (or no longer) here.
+    /// Gives a learner a turn; nothing for learners that are not (or no longer) here, nor during the pause after a turn that
+    /// failed, at whose end one comes anyway.
     pub fn notify(&self, learner: LearnerId) {
-        if lock(&self.learners).contains_key(&learner) {
+        if self.slot(learner).is_some_and(|slot| !slot.rests()) {
             self.queue.push(learner);
         }
     }
@@ -248,7 +249,7 @@ impl Inner {
         let name = &record.document.name;
         let dormant = match dormant(&self.environment, record).await {
             Ok(dormant) => dormant,
-            Err(TrainingError::Store(error)) => return Err(error.into()),
+            Err(TrainingError::Store(error)) if !matches!(error, StoreError::Damaged(_)) => return Err(error.into()),
             Err(error) => {
                 // One damaged learner must not keep the others from starting.
                 tracing::error!(learner = %name, %error, "learner cannot be taken up");

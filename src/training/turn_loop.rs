@@ -92,6 +92,7 @@ impl Inner {
             return;
         }
         let pause = slot.failed();
+        self.environment.metrics.failures.with_label_values(&[slot.name.as_str()]).inc();
         tracing::error!(learner = %slot.name, %error, pause_seconds = pause.as_secs(), "training failed; it is tried again");
         self.notify_later(slot.learner, pause);
     }

@@ -12,4 +12,5 @@ mod new_names;
 mod operations;
 mod predict;
 mod server;
+mod texts_and_times;
 mod versions;

@@ -7,3 +7,4 @@ mod kill;
 mod postgres;
 mod server;
 mod stop;
+mod storage;

@@ -43,7 +43,7 @@ async fn a_life_on_postgres_survives_the_death_of_the_database_and_of_the_server
     let url = database.url();
     let variables = [("PERENNIAL_DATABASE", url.as_str()), ("PERENNIAL_STORAGE__CONNECTION_WAIT_MS", "500")];
     let digits = digits();
-    let server = Process::start_with(folder.path(), &variables);
+    let server = Process::start_with(folder.path(), |command| _ = command.envs(variables));
     let (status, answer) = server.request("POST", "/v1/learners", Some(&digits_learner("digits"))).await;
     assert_eq!(status, 201, "{answer}");
     for batch in digits[..300].chunks(50) {
@@ -75,7 +75,7 @@ async fn a_life_on_postgres_survives_the_death_of_the_database_and_of_the_server
     assert_eq!(ordered, 1, "the order was carried out once: {history}");
     server.kill();
 
-    let server = Process::start_with(folder.path(), &variables);
+    let server = Process::start_with(folder.path(), |command| _ = command.envs(variables));
     assert_eq!(predicts(&server, &digits[0]["inputs"]).await, live);
     let read = server.get(&format!("{PATH}/examples?limit=1000")).await;
     let read = read["examples"].as_array().expect("examples");

@@ -20,27 +20,42 @@ pub struct Process {
 impl Process {
     /// Starts a server on this data folder and waits until it listens.
     pub fn start(data: &Path) -> Self {
-        Self::start_with(data, &[])
+        Self::start_with(data, |_| {})
     }
 
-    /// The same with these variables besides.
-    pub fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_perennial"))
+    /// The same; `prepare` may change the command that starts it.
+    pub fn start_with(data: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_perennial")), data, prepare)
+    }
+
+    /// The same, by a program that takes the server's command at the end of its own and becomes it.
+    pub fn start_by(program: &[&str], data: &Path) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_perennial"));
+        Self::spawn(command, data, |_| {})
+    }
+
+    fn spawn(mut command: Command, data: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+        command
             .args(["serve", "--port", "0", "--data-dir"])
             .arg(data)
             .env("PERENNIAL_TRAINING__CHECKPOINT_MS", "50")
             .env("PERENNIAL_TRAINING__LEASE_SECONDS", "1")
             .env("PERENNIAL_LOG__FILTER", "warn")
-            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the server starts");
+            .stderr(Stdio::inherit());
+        prepare(&mut command);
+        let mut child = command.spawn().expect("the server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its output is piped")).read_line(&mut line).expect("readable");
         let url = line.trim().strip_prefix("perennial listens on ").expect("it says where it listens").to_owned();
         let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
         Self { child, url, http }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
     }
 
     /// `kill -9`.

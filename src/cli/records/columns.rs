@@ -8,8 +8,12 @@ use serde_json::{Map, Number, Value};
 enum Source {
     /// A number in this column; empty is missing.
     Number(usize),
-    /// A text in this column; empty is missing.
+    /// A category in this column; empty is missing.
+    Category(usize),
+    /// A text in this column, empty or not.
     Text(usize),
+    /// A time in this column, as a text or as seconds since 1970; empty is missing.
+    Time(usize),
     /// Numbers in these columns; all of them empty is missing.
     Numbers(Vec<usize>),
 }
@@ -34,7 +38,9 @@ impl Columns {
             let column = |name: &str| header.iter().position(|column| column == name);
             let source = match feature.get("kind").and_then(Value::as_str) {
                 Some("numeric") => column(name).map(Source::Number),
-                Some("categorical") => column(name).map(Source::Text),
+                Some("categorical") => column(name).map(Source::Category),
+                Some("text") => column(name).map(Source::Text),
+                Some("timestamp") => column(name).map(Source::Time),
                 _ => {
                     let size = elements(feature);
                     let named: Option<Vec<usize>> = (0..size).map(|index| column(&format!("{name}.{index}"))).collect();
@@ -60,10 +66,11 @@ impl Columns {
         let mut inputs = Map::with_capacity(self.features.len());
         for (name, source) in &self.features {
             let value = match source {
-                Source::Number(column) if line[*column].trim().is_empty() => continue,
-                Source::Text(column) if line[*column].is_empty() => continue,
+                Source::Number(column) | Source::Time(column) if line[*column].trim().is_empty() => continue,
+                Source::Category(column) if line[*column].is_empty() => continue,
                 Source::Number(column) => number(&line[*column], name)?,
-                Source::Text(column) => Value::String(line[*column].to_owned()),
+                Source::Category(column) | Source::Text(column) => Value::String(line[*column].to_owned()),
+                Source::Time(column) => time(line[*column].trim()),
                 Source::Numbers(columns) if columns.iter().all(|&column| line[column].trim().is_empty()) => continue,
                 Source::Numbers(columns) => {
                     Value::Array(columns.iter().map(|&column| number(&line[column], name)).collect::<Result<_, _>>()?)
@@ -82,6 +89,11 @@ fn elements(feature: &Value) -> usize {
         _ => size("size", 0),
     };
     usize::try_from(elements).unwrap_or(usize::MAX)
+}
+
+/// Seconds if it is a number; any other text is for the server to read.
+fn time(text: &str) -> Value {
+    number(text, "").unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 fn number(text: &str, feature: &str) -> anyhow::Result<Value> {
@@ -111,6 +123,20 @@ mod tests {
         let columns = Columns::find(&schema, &header(&["v.1", "city", "v.0", "age", "y"]), &[4]).expect("found");
         let inputs = columns.inputs(&csv::StringRecord::from(vec!["2", "", "1.5", "7", "no"])).expect("read");
         assert_eq!(Value::Object(inputs), json!({"age": 7, "v": [1.5, 2]}));
+    }
+
+    #[test]
+    fn texts_stay_as_they_are_and_times_are_numbers_or_texts() {
+        let schema = json!({"features": [{"name": "review", "kind": "text"}, {"name": "at", "kind": "timestamp"}]});
+        let columns = Columns::find(&schema, &header(&["at", "review"]), &[]).expect("found");
+        for (line, expected) in [
+            (["1.5", " a, b "], json!({"at": 1.5, "review": " a, b "})),
+            ([" 2025-03-01 ", "7"], json!({"at": "2025-03-01", "review": "7"})),
+            (["", ""], json!({"review": ""})),
+        ] {
+            let inputs = columns.inputs(&csv::StringRecord::from(line.to_vec())).expect("read");
+            assert_eq!(Value::Object(inputs), expected);
+        }
     }
 
     #[test]

@@ -40,6 +40,10 @@ impl From<StoreError> for Problem {
         tracing::error!(%error, "the store failed a request");
         match error {
             StoreError::Damaged(_) => Self::internal(&"a stored row is damaged"),
+            StoreError::Full(_) => Self::new(
+                Kind::StorageFull,
+                "there is no room left to store anything; predictions go on, and so does all else once there is room",
+            ),
             StoreError::Unavailable(_) | StoreError::Contended(_) | StoreError::LeaseLost => {
                 Self::new(Kind::StorageUnavailable, "the database does not answer; try again")
             }

@@ -61,6 +61,8 @@ pub enum Kind {
     GrowthFailed,
     /// The store failed.
     StorageUnavailable,
+    /// The store has no room left.
+    StorageFull,
     /// More requests than the server takes at once.
     Overloaded,
     /// The request took too long.
@@ -94,6 +96,7 @@ impl Kind {
         match self {
             Self::QueueFull | Self::Overloaded | Self::NotReady | Self::RequestInProgress => Some(1),
             Self::StorageUnavailable | Self::Timeout | Self::Stopping => Some(5),
+            Self::StorageFull => Some(30),
             _ => None,
         }
     }
@@ -131,6 +134,7 @@ impl Kind {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something broke"),
             Self::GrowthFailed => (S::INTERNAL_SERVER_ERROR, "growth_failed", "The growth broke"),
             Self::StorageUnavailable => (S::SERVICE_UNAVAILABLE, "storage_unavailable", "The store failed"),
+            Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "The store is full"),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests at once"),
             Self::Timeout => (S::SERVICE_UNAVAILABLE, "timeout", "The request took too long"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The server is stopping"),

@@ -14,6 +14,7 @@ mod journal;
 mod learners;
 mod leases;
 mod open;
+mod presence;
 mod registry;
 mod stream;
 mod tickets;
@@ -25,12 +26,14 @@ mod write;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
+use presence::Presence;
 use write::WriteTransaction;
 
 /// The store in one SQLite file. Cheap to clone.
@@ -42,6 +45,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// Where commits of this process are told. Another process on the same file is not heard.
     changes: ChangeSender,
+    /// What a commit must still find under the file's name.
+    presence: Arc<Presence>,
 }
 
 impl SqliteStore {
@@ -58,7 +63,7 @@ impl SqliteStore {
     }
 
     async fn write(&self) -> Result<WriteTransaction, StoreError> {
-        WriteTransaction::begin(&self.writer, &self.changes).await
+        WriteTransaction::begin(self).await
     }
 }
 

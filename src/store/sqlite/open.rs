@@ -1,6 +1,7 @@
 //! Opening the file: is it ours, is it as new as we are, and with which settings.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -8,6 +9,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection};
 
 use super::SqliteStore;
+use super::presence::Presence;
+use crate::store::failure::sqlite_code;
 use crate::stream::StoreError;
 use crate::training::ChangeSender;
 
@@ -55,7 +58,10 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         .connect_with(settings(path).pragma("query_only", "ON").pragma("cache_size", "-8000"))
         .await
         .map_err(|error| failed(explain(&error)))?;
-    Ok(SqliteStore { writer, readers, changes: ChangeSender::default() })
+    // A connection that is opened later, after one that failed, finds the file or fails: it never makes an empty one.
+    writer.set_connect_options(settings(path));
+    let presence = Presence::of(path).map_err(|error| failed(error.to_string()))?;
+    Ok(SqliteStore { writer, readers, changes: ChangeSender::default(), presence: Arc::new(presence) })
 }
 
 /// Every connection's settings.
@@ -98,9 +104,14 @@ async fn check_owner(path: &Path) -> Result<(), String> {
 }
 
 fn explain(error: &sqlx::Error) -> String {
-    const SQLITE_NOTADB: &str = "26";
-    let code = error.as_database_error().and_then(|error| error.code());
-    if code.as_deref() == Some(SQLITE_NOTADB) { "it is no SQLite database".into() } else { error.to_string() }
+    const SQLITE_READONLY: i32 = 8;
+    const SQLITE_CANTOPEN: i32 = 14;
+    const SQLITE_NOTADB: i32 = 26;
+    match sqlite_code(error) {
+        Some(SQLITE_NOTADB) => "it is no SQLite database".into(),
+        Some(SQLITE_READONLY | SQLITE_CANTOPEN) => format!("this user may not write to it or its folder ({error})"),
+        _ => error.to_string(),
+    }
 }
 
 fn explain_migration(error: &MigrateError) -> String {
@@ -108,6 +119,7 @@ fn explain_migration(error: &MigrateError) -> String {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
             "it was written by a newer version of perennial".into()
         }
+        MigrateError::Execute(error) => explain(error),
         MigrateError::VersionMismatch(_) => "its tables were made by another build of perennial".into(),
         error => error.to_string(),
     }

@@ -87,6 +87,71 @@ async fn the_writer_syncs_at_every_commit() {
 }
 
 #[tokio::test]
+async fn a_full_database_says_so_stores_nothing_and_goes_on_once_there_is_room() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let learner = learner(&store, "a").await.id;
+    store.append(vec![request(learner, vec![example(None, 1.0)])]).await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
+    // The limit is one connection's: the store must not need a new one to be told by it again and again.
+    let limit = format!("PRAGMA max_page_count = {pages}");
+    let many = || vec![request(learner, (0..2_000).map(|number| example(None, f64::from(number))).collect())];
+    for _ in 0..3 {
+        sqlx::query(sqlx::AssertSqlSafe(limit.clone())).execute(&store.writer).await.unwrap();
+        let refused = store.append(many()).await;
+        assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+        assert_eq!(store.head(learner).await.unwrap(), Seq(1));
+    }
+    let answers = store.append(many()).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap().first_seq, Some(Seq(2)), "no place was lost");
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_takes_no_more_and_goes_on_when_it_is_back() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let learner = learner(&store, "a").await.id;
+    let data = folder.path().parent().unwrap().to_owned();
+    let away = data.with_file_name("away");
+    let one = |number| vec![request(learner, vec![example(None, number)])];
+    store.append(one(1.0)).await.unwrap();
+    std::fs::rename(&data, &away).unwrap();
+    for _ in 0..3 {
+        let refused = store.append(one(2.0)).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    std::fs::create_dir(&data).unwrap();
+    assert!(store.append(one(2.0)).await.is_err());
+    assert!(!folder.path().exists(), "no empty database is made in its place");
+    std::fs::remove_dir(&data).unwrap();
+    std::fs::rename(&away, &data).unwrap();
+    let answers = store.append(one(3.0)).await.unwrap();
+    let head = answers[0].as_ref().unwrap().head_seq;
+    store.close().await;
+    assert_eq!(folder.store().await.head(learner).await.unwrap(), head, "what is answered is there after a restart");
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_told_from_a_database_that_does_not_answer() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let learner = learner(&store, "a").await.id;
+    let examples = (0..2_000).map(|number| example(None, f64::from(number))).collect();
+    store.append(vec![request(learner, examples)]).await.unwrap();
+    let root = folder.count("SELECT rootpage FROM sqlite_schema WHERE name = 'examples'").await;
+    let size = folder.count("PRAGMA page_size").await;
+    store.close().await;
+    let mut bytes = std::fs::read(folder.path()).unwrap();
+    let start = usize::try_from((root - 1) * size).unwrap();
+    bytes[start..start + usize::try_from(size).unwrap()].fill(0xA5);
+    std::fs::write(folder.path(), bytes).unwrap();
+    let store = folder.store().await;
+    let read = store.read(learner, Seq(0), 10).await;
+    assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}");
+    assert_eq!(store.head(learner).await.unwrap(), Seq(2_000), "the rest is read");
+}
+
+#[tokio::test]
 async fn readers_cannot_write() {
     let folder = Folder::new();
     let store = folder.store().await;

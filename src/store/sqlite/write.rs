@@ -5,10 +5,13 @@
 //! failed is not used again. For the files of this folder alone.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Sqlite, SqliteConnection};
 
+use super::SqliteStore;
+use super::presence::Presence;
 use crate::stream::StoreError;
 use crate::training::{Change, ChangeSender};
 
@@ -18,13 +21,20 @@ pub(super) struct WriteTransaction {
     over: bool,
     changes: ChangeSender,
     changed: Vec<Change>,
+    presence: Arc<Presence>,
 }
 
 impl WriteTransaction {
     /// Waits for its turn, then for the write lock of the file.
-    pub(super) async fn begin(writer: &SqlitePool, changes: &ChangeSender) -> Result<Self, StoreError> {
-        let connection = writer.acquire().await?;
-        let mut transaction = Self { connection, over: false, changes: changes.clone(), changed: Vec::new() };
+    pub(super) async fn begin(store: &SqliteStore) -> Result<Self, StoreError> {
+        let connection = store.writer.acquire().await?;
+        let mut transaction = Self {
+            connection,
+            over: false,
+            changes: store.changes.clone(),
+            changed: Vec::new(),
+            presence: store.presence.clone(),
+        };
         transaction.run("BEGIN IMMEDIATE").await?;
         Ok(transaction)
     }
@@ -34,10 +44,11 @@ impl WriteTransaction {
         self.changed.push(change);
     }
 
-    /// Makes it durable: when it returns `Ok`, the log is synced.
+    /// Makes it durable: when it returns `Ok`, the log is synced, and the file is the one that a restart finds.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         self.run("COMMIT").await?;
         self.over = true;
+        self.presence.check()?;
         self.changed.drain(..).for_each(|change| self.changes.tell(change));
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::place::At;
 use super::read::{Key, Kind, Number, Read, Skip};
 use crate::stream::example::{Row, Value};
 use crate::stream::schema::{Feature, FeatureKind, Schema, category_fault};
+use crate::stream::timestamp::{Timestamp, TimestampFault};
 
 /// What is said of a feature that the schema does not have.
 pub(super) const UNKNOWN_FEATURE: &str = "the schema has no feature of this name";
@@ -65,8 +66,9 @@ impl<'de> Kind<'de> for Inputs<'_> {
         let values = features.map(|(feature, value)| {
             value.unwrap_or_else(|| {
                 if !feature.may_be_missing() {
-                    at.key(&feature.name)
-                        .fault("the feature is missing; only numeric, categorical and `optional` ones may be");
+                    at.key(&feature.name).fault(
+                        "the feature is missing; only numeric, categorical, timestamp and `optional` ones may be",
+                    );
                 }
                 Value::Missing
             })
@@ -84,6 +86,8 @@ impl<'de> Kind<'de> for FeatureValue<'_> {
     fn unfit(self, at: At<'_>) -> Value {
         match self.0.kind {
             FeatureKind::Numeric => at.fault("a number or null is expected"),
+            FeatureKind::Text(_) => at.fault("a text is expected"),
+            FeatureKind::Timestamp(_) => at.fault(&TimestampFault::Form.to_string()),
             FeatureKind::Categorical { .. } => at.fault("a string or null is expected"),
             FeatureKind::Vector { size } => at.fault(&format!("a list of {size} numbers is expected")),
             FeatureKind::Image { .. } => return image(&self.0.kind).map_or(Value::Missing, |image| image.unfit(at)),
@@ -98,18 +102,27 @@ impl<'de> Kind<'de> for FeatureValue<'_> {
     fn number(self, at: At<'_>, number: Number) -> Value {
         match self.0.kind {
             FeatureKind::Numeric => number.within_f32(at).map_or(Value::Missing, Value::Number),
+            FeatureKind::Timestamp(_) => time(at, Timestamp::from_seconds(number.as_f64())),
             _ => self.unfit(at),
         }
     }
 
     fn text(self, at: At<'_>, text: &str) -> Value {
-        match self.0.kind {
+        match &self.0.kind {
             FeatureKind::Categorical { .. } => {
                 if let Some(detail) = category_fault(text) {
                     at.fault(&detail);
                 }
                 Value::Category(text.to_owned())
             }
+            FeatureKind::Text(feature) => {
+                if let Some(detail) = feature.too_long(text) {
+                    at.fault(&detail);
+                    return Value::Missing;
+                }
+                Value::Text(text.to_owned())
+            }
+            FeatureKind::Timestamp(feature) => time(at, Timestamp::parse(text, feature.offset_minutes)),
             _ => self.unfit(at),
         }
     }
@@ -130,6 +143,16 @@ impl<'de> Kind<'de> for FeatureValue<'_> {
             at.fault(&format!("a list of {size} numbers is expected"));
         }
         Ok(Value::Vector(numbers))
+    }
+}
+
+fn time(at: At<'_>, read: Result<Timestamp, TimestampFault>) -> Value {
+    match read {
+        Ok(time) => Value::Time(time),
+        Err(fault) => {
+            at.fault(&fault.to_string());
+            Value::Missing
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) fn inputs(schema: &Schema, row: &Row) -> Json {
             Value::Number(number) => json_number(*number),
             Value::Category(text) => text.as_str().into(),
             Value::Vector(numbers) => numbers.iter().map(|&number| json_float(number)).collect(),
+            Value::Text(text) => text.as_str().into(),
+            Value::Time(time) => time.to_string().into(),
             Value::Image(Pixels::Bytes(pixels)) => nested(&feature.kind, pixels, |&pixel| pixel.into()),
             Value::Image(Pixels::Floats(pixels)) => nested(&feature.kind, pixels, |&pixel| json_float(pixel)),
         };

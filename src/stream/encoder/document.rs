@@ -14,7 +14,7 @@ use crate::stream::schema::{FeatureKind, Schema};
 #[serde(deny_unknown_fields)]
 pub(super) struct EncoderDocument {
     schema: Schema,
-    /// Of the numeric and vector features, in order; the others have none.
+    /// Of the numeric, vector and timestamp features, in order; the others have none.
     statistics: Vec<Statistics>,
     /// (feature index, category).
     categories: Vec<(usize, String)>,
@@ -28,6 +28,7 @@ pub(super) struct EncoderDocument {
 enum Statistics {
     Numeric(Moments),
     Vector { count: u64, mean: Vec<f64>, m2: Vec<f64> },
+    Timestamp(Moments),
 }
 
 impl From<Encoder> for EncoderDocument {
@@ -35,7 +36,8 @@ impl From<Encoder> for EncoderDocument {
         let statistics = encoder.features.into_iter().filter_map(|state| match state {
             FeatureState::Numeric(moments) => Some(Statistics::Numeric(moments)),
             FeatureState::Vector(VectorMoments { count, mean, m2 }) => Some(Statistics::Vector { count, mean, m2 }),
-            FeatureState::Categorical(_) | FeatureState::Image { .. } => None,
+            FeatureState::Timestamp(_, moments) => Some(Statistics::Timestamp(moments)),
+            FeatureState::Categorical(_) | FeatureState::Image { .. } | FeatureState::Text(_) => None,
         });
         Self {
             schema: encoder.schema,
@@ -54,11 +56,11 @@ impl TryFrom<EncoderDocument> for Encoder {
         let mut statistics = document.statistics.into_iter();
         for (feature, state) in document.schema.features.iter().zip(&mut encoder.features) {
             match feature.kind {
-                FeatureKind::Numeric | FeatureKind::Vector { .. } => {
+                FeatureKind::Numeric | FeatureKind::Vector { .. } | FeatureKind::Timestamp(_) => {
                     let own = statistics.next().ok_or("the encoder lacks the statistics of a feature")?;
                     *state = restored(own, state).ok_or("the encoder's statistics do not fit their feature")?;
                 }
-                FeatureKind::Categorical { .. } | FeatureKind::Image { .. } => {}
+                FeatureKind::Categorical { .. } | FeatureKind::Image { .. } | FeatureKind::Text(_) => {}
             }
         }
         if statistics.next().is_some() {
@@ -93,6 +95,9 @@ fn restored(statistics: Statistics, fresh: &FeatureState) -> Option<FeatureState
     match (statistics, fresh) {
         (Statistics::Numeric(moments), FeatureState::Numeric(_)) if moments.is_sound() => {
             Some(FeatureState::Numeric(moments))
+        }
+        (Statistics::Timestamp(moments), FeatureState::Timestamp(feature, _)) if moments.is_sound() => {
+            Some(FeatureState::Timestamp(feature.clone(), moments))
         }
         (Statistics::Vector { count, mean, m2 }, FeatureState::Vector(fresh))
             if mean.len() == fresh.mean.len()

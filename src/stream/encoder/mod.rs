@@ -6,6 +6,8 @@
 //! | categorical | 1 in the column of the category; categories without one, and missing ones, share `other` |
 //! | vector | every number standardised (0, the mean, if missing) |
 //! | image | every pixel divided by `max`, channels first (0 if missing) |
+//! | text | every bucket of hashed n-grams, `text` (0 if missing) |
+//! | timestamp | sine and cosine of every part, the standardised trend, `calendar`; 1 if missing, else 0 |
 //!
 //! Columns stand in order of birth and never move: what a schema starts with comes first, in order of its features (a
 //! categorical feature starts with `other` alone), then every category adopted and every feature added gets the next
@@ -15,10 +17,13 @@
 //! anything was seen the value is taken as it is, and a number that never varied is 0. Whatever the row, the numbers
 //! are finite and as many as [`Encoder::shape`] says. Used by training and serving.
 
+mod calendar;
 mod document;
 mod state;
 #[cfg(test)]
 mod tests;
+mod text;
+mod words;
 
 use std::collections::HashSet;
 

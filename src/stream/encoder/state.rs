@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::stream::example::{Pixels, Value};
 use crate::stream::moments::{Moments, Spread, spread, welford};
-use crate::stream::schema::FeatureKind;
+use crate::stream::schema::{FeatureKind, TextFeature, TimestampFeature};
+
+use super::{calendar, text};
 
 /// Standardised numbers are clipped here: one broken sensor must not throw a network.
 const CLIP: f64 = 10.0;
@@ -20,6 +22,10 @@ pub(super) enum FeatureState {
     Vector(VectorMoments),
     /// Pixels need no statistics: how many there are, and the largest value.
     Image { pixels: usize, max: f64 },
+    /// Texts need none either.
+    Text(TextFeature),
+    /// Statistics of the seconds of the times that were not missing.
+    Timestamp(TimestampFeature, Moments),
 }
 
 /// The moments of the numbers of a vector, which are always seen together.
@@ -40,6 +46,8 @@ impl FeatureState {
                 Self::Vector(VectorMoments { count: 0, mean: vec![0.0; size], m2: vec![0.0; size] })
             }
             FeatureKind::Image { max, .. } => Self::Image { pixels: kind.columns(), max },
+            FeatureKind::Text(ref feature) => Self::Text(feature.clone()),
+            FeatureKind::Timestamp(ref feature) => Self::Timestamp(feature.clone(), Moments::default()),
         }
     }
 
@@ -47,6 +55,7 @@ impl FeatureState {
     pub fn observe(&mut self, value: &Value) {
         match (self, value) {
             (Self::Numeric(moments), Value::Number(number)) => moments.observe(*number),
+            (Self::Timestamp(_, moments), Value::Time(time)) => moments.observe(time.seconds()),
             (Self::Vector(moments), Value::Vector(numbers)) if numbers.len() == moments.mean.len() => {
                 moments.observe(numbers);
             }
@@ -114,6 +123,18 @@ impl FeatureState {
                 _ => {}
             },
             Self::Image { pixels, max } => encode_image(value, *pixels, *max, into),
+            Self::Text(feature) => {
+                if let Value::Text(text) = value {
+                    text::encode(feature, text, &mut into[..feature.buckets]);
+                }
+            }
+            Self::Timestamp(feature, moments) => {
+                let columns = &mut into[..feature.parts.columns() + 1];
+                match value {
+                    Value::Time(time) => calendar::encode(feature, moments, *time, columns),
+                    _ => calendar::encode_missing(columns),
+                }
+            }
         }
         None
     }
@@ -139,7 +160,7 @@ impl VectorMoments {
     }
 }
 
-fn standardised(number: f64, mean: f64, spread: Spread) -> f32 {
+pub(super) fn standardised(number: f64, mean: f64, spread: Spread) -> f32 {
     let standard = match spread {
         Spread::Unknown => number,
         Spread::Constant => 0.0,

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::{Feature, FeatureKind, Task};
+use super::{Feature, FeatureKind, Task, TextFeature, TimeParts, TimestampFeature};
 
 /// A feature with every key that any kind has.
 #[derive(Deserialize)]
@@ -20,6 +20,13 @@ pub(super) struct FeatureDocument {
     width: Option<usize>,
     channels: Option<usize>,
     max: Option<f64>,
+    buckets: Option<usize>,
+    words: Option<[usize; 2]>,
+    characters: Option<[usize; 2]>,
+    lowercase: Option<bool>,
+    max_chars: Option<usize>,
+    parts: Option<TimeParts>,
+    offset_minutes: Option<i16>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -29,6 +36,8 @@ enum FeatureKindName {
     Categorical,
     Vector,
     Image,
+    Text,
+    Timestamp,
 }
 
 impl FeatureKindName {
@@ -39,6 +48,8 @@ impl FeatureKindName {
             Self::Categorical => ("categorical", &["max_categories"]),
             Self::Vector => ("vector", &["size"]),
             Self::Image => ("image", &["height", "width", "channels", "max"]),
+            Self::Text => ("text", &["buckets", "words", "characters", "lowercase", "max_chars"]),
+            Self::Timestamp => ("timestamp", &["parts", "offset_minutes"]),
         }
     }
 }
@@ -55,6 +66,13 @@ impl TryFrom<FeatureDocument> for Feature {
             ("width", document.width.is_some()),
             ("channels", document.channels.is_some()),
             ("max", document.max.is_some()),
+            ("buckets", document.buckets.is_some()),
+            ("words", document.words.is_some()),
+            ("characters", document.characters.is_some()),
+            ("lowercase", document.lowercase.is_some()),
+            ("max_chars", document.max_chars.is_some()),
+            ("parts", document.parts.is_some()),
+            ("offset_minutes", document.offset_minutes.is_some()),
         ];
         if let Some((key, _)) = given.iter().find(|(key, is_given)| *is_given && !allowed.contains(key)) {
             return Err(format!("unknown field `{key}`: a {kind} feature has none of this name"));
@@ -72,6 +90,20 @@ impl TryFrom<FeatureDocument> for Feature {
                 channels: document.channels.unwrap_or(1),
                 max: document.max.unwrap_or(255.0),
             },
+            FeatureKindName::Text => {
+                let usual = TextFeature::default();
+                FeatureKind::Text(TextFeature {
+                    buckets: document.buckets.unwrap_or(usual.buckets),
+                    words: document.words.or(if document.characters.is_none() { usual.words } else { None }),
+                    characters: document.characters,
+                    lowercase: document.lowercase.unwrap_or(usual.lowercase),
+                    max_chars: document.max_chars.unwrap_or(usual.max_chars),
+                })
+            }
+            FeatureKindName::Timestamp => FeatureKind::Timestamp(TimestampFeature {
+                parts: document.parts.unwrap_or_default(),
+                offset_minutes: document.offset_minutes.unwrap_or_default(),
+            }),
         };
         Ok(Self { name: document.name, kind, optional: document.optional.unwrap_or_default() })
     }
@@ -128,6 +160,13 @@ mod tests {
         let image = feature(r#"{"kind":"image","height":2,"width":3,"name":"a"}"#).unwrap();
         assert_eq!(image.kind, FeatureKind::Image { height: 2, width: 3, channels: 1, max: 255.0 });
         assert!(!image.optional);
+        let text = feature(r#"{"name":"a","kind":"text"}"#).unwrap();
+        assert_eq!(text.kind, FeatureKind::Text(TextFeature::default()));
+        let characters = feature(r#"{"name":"a","kind":"text","characters":[3,5]}"#).unwrap();
+        let only = TextFeature { words: None, characters: Some([3, 5]), ..TextFeature::default() };
+        assert_eq!(characters.kind, FeatureKind::Text(only), "what is asked for is all there is");
+        let timestamp = feature(r#"{"name":"a","kind":"timestamp"}"#).unwrap();
+        assert_eq!(timestamp.kind, FeatureKind::Timestamp(TimestampFeature::default()));
         let open = task(r#"{"kind":"classification","open_classes":true}"#).unwrap();
         assert_eq!(open, Task::Classification { classes: vec![], open_classes: true });
     }
@@ -144,6 +183,10 @@ mod tests {
     fn keys_of_another_kind_are_refused_by_name() {
         let fault = feature(r#"{"name":"a","kind":"numeric","size":3}"#).unwrap_err();
         assert!(fault.contains("unknown field `size`: a numeric feature"), "{fault}");
+        let fault = feature(r#"{"name":"a","kind":"text","parts":["trend"]}"#).unwrap_err();
+        assert!(fault.contains("unknown field `parts`: a text feature"), "{fault}");
+        let fault = feature(r#"{"name":"a","kind":"timestamp","words":[1,1]}"#).unwrap_err();
+        assert!(fault.contains("unknown field `words`: a timestamp feature"), "{fault}");
         let fault = feature(r#"{"name":"a","kind":"vector","size":3,"max":1}"#).unwrap_err();
         assert!(fault.contains("unknown field `max`: a vector feature"), "{fault}");
         let fault = task(r#"{"kind":"regression","classes":["a","b"]}"#).unwrap_err();
@@ -165,7 +208,9 @@ mod tests {
     fn what_is_written_reads_back_from_json_and_toml() {
         let schema: super::super::Schema = serde_json::from_str(
             r#"{"features":[{"name":"n","kind":"numeric"},{"name":"c","kind":"categorical","max_categories":3},
-                {"name":"v","kind":"vector","size":2,"optional":true},{"name":"i","kind":"image","height":8,"width":8,"max":16}]}"#,
+                {"name":"v","kind":"vector","size":2,"optional":true},{"name":"i","kind":"image","height":8,"width":8,"max":16},
+                {"name":"t","kind":"text","buckets":64,"words":[1,3],"characters":[2,4],"lowercase":false,"max_chars":99},
+                {"name":"d","kind":"timestamp","parts":["trend","time_of_day"],"offset_minutes":-90}]}"#,
         )
         .unwrap();
         let json = serde_json::to_string(&schema).unwrap();

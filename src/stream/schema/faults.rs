@@ -4,12 +4,20 @@
 
 use std::collections::HashSet;
 
-use super::{Feature, FeatureKind, MAX_CATEGORY, MAX_CLASS, MAX_FEATURE_NAME, Schema, Task};
+use super::{
+    Feature, FeatureKind, MAX_CATEGORY, MAX_CLASS, MAX_FEATURE_NAME, Schema, Task, TextFeature, TimestampFeature,
+};
 
 const MAX_FEATURES: usize = 10_000;
 const MAX_COLUMNS: usize = 1_000_000;
 const MAX_CATEGORIES: usize = 10_000;
 const MAX_CLASSES: usize = 100_000;
+const MAX_WORDS: usize = 8;
+const MAX_CHARACTERS: usize = 16;
+const MAX_TEXT: usize = 1_000_000;
+
+/// No wall clock of this planet is further from UTC than 14 hours.
+const MAX_OFFSET_MINUTES: i16 = 14 * 60;
 
 /// A document of a hundred thousand faulty names needs no hundred thousand sentences.
 const MAX_FAULTS: usize = 100;
@@ -50,28 +58,66 @@ impl Schema {
 impl Feature {
     fn kind_faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        match self.kind {
+        match &self.kind {
             FeatureKind::Numeric => {}
             FeatureKind::Categorical { max_categories } => {
-                if !(1..=MAX_CATEGORIES).contains(&max_categories) {
+                if !(1..=MAX_CATEGORIES).contains(max_categories) {
                     faults.push(("/max_categories", format!("must be from 1 to {MAX_CATEGORIES}")));
                 }
             }
             FeatureKind::Vector { size } => {
-                if size == 0 {
+                if *size == 0 {
                     faults.push(("/size", "must be at least 1".into()));
                 }
             }
             FeatureKind::Image { height, width, channels, max } => {
                 for (key, size) in [("/height", height), ("/width", width), ("/channels", channels)] {
-                    if size == 0 {
+                    if *size == 0 {
                         faults.push((key, "must be at least 1".into()));
                     }
                 }
-                if !(max > 0.0 && max <= f64::from(f32::MAX)) {
+                if !(*max > 0.0 && *max <= f64::from(f32::MAX)) {
                     faults.push(("/max", "must be a finite number above 0, within the range of 32-bit floats".into()));
                 }
             }
+            FeatureKind::Text(text) => faults.extend(text.faults()),
+            FeatureKind::Timestamp(timestamp) => faults.extend(timestamp.faults()),
+        }
+        faults
+    }
+}
+
+impl TextFeature {
+    fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        if self.buckets == 0 {
+            faults.push(("/buckets", "must be at least 1".into()));
+        }
+        let n_grams = [("/words", self.words, MAX_WORDS), ("/characters", self.characters, MAX_CHARACTERS)];
+        for (key, lengths, longest) in n_grams {
+            let [from, to] = lengths.unwrap_or([1, 1]);
+            if !(1 <= from && from <= to && to <= longest) {
+                faults.push((key, format!("must be two lengths from 1 to {longest}, the smaller one first")));
+            }
+        }
+        if !(1..=MAX_TEXT).contains(&self.max_chars) {
+            faults.push(("/max_chars", format!("must be from 1 to {MAX_TEXT}")));
+        }
+        faults
+    }
+}
+
+impl TimestampFeature {
+    fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        let parts = &self.parts.0;
+        if parts.is_empty() {
+            faults.push(("/parts", "there must be at least one part".into()));
+        } else if self.parts.in_order().count() != parts.len() {
+            faults.push(("/parts", "a part stands there twice".into()));
+        }
+        if !(-MAX_OFFSET_MINUTES..=MAX_OFFSET_MINUTES).contains(&self.offset_minutes) {
+            faults.push(("/offset_minutes", format!("must be from -{MAX_OFFSET_MINUTES} to {MAX_OFFSET_MINUTES}")));
         }
         faults
     }
@@ -124,6 +170,7 @@ pub(in crate::stream) fn text_fault(text: &str, what: &str, longest: usize) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::schema::{TimePart, TimeParts};
 
     fn numeric(name: &str) -> Feature {
         Feature::new(name, FeatureKind::Numeric)
@@ -185,6 +232,35 @@ mod tests {
         for max_categories in [0, 10_001] {
             assert_eq!(kind(FeatureKind::Categorical { max_categories }), ["/features/0/max_categories"]);
         }
+    }
+
+    #[test]
+    fn n_grams_buckets_and_texts_have_sizes() {
+        let text = |text: TextFeature| kind(FeatureKind::Text(text));
+        assert!(text(TextFeature { characters: Some([3, 16]), ..TextFeature::default() }).is_empty());
+        assert_eq!(text(TextFeature { buckets: 0, ..TextFeature::default() }), ["/features/0/buckets"]);
+        assert_eq!(text(TextFeature { buckets: 1_000_001, ..TextFeature::default() }), ["/features"]);
+        for lengths in [[0, 1], [2, 1], [1, 9], [usize::MAX, usize::MAX]] {
+            let wrong = TextFeature { words: Some(lengths), ..TextFeature::default() };
+            assert_eq!(text(wrong), ["/features/0/words"], "{lengths:?}");
+        }
+        let wrong = TextFeature { characters: Some([3, 17]), ..TextFeature::default() };
+        assert_eq!(text(wrong), ["/features/0/characters"]);
+        for max_chars in [0, 1_000_001] {
+            assert_eq!(text(TextFeature { max_chars, ..TextFeature::default() }), ["/features/0/max_chars"]);
+        }
+    }
+
+    #[test]
+    fn a_time_has_parts_and_a_wall_clock_of_this_planet() {
+        let timestamp = |parts: &[TimePart], offset_minutes| {
+            kind(FeatureKind::Timestamp(TimestampFeature { parts: TimeParts(parts.to_vec()), offset_minutes }))
+        };
+        assert!(timestamp(&[TimePart::Trend], -840).is_empty());
+        assert_eq!(timestamp(&[], 0), ["/features/0/parts"]);
+        assert_eq!(timestamp(&[TimePart::Trend, TimePart::Trend], 0), ["/features/0/parts"]);
+        assert_eq!(timestamp(&TimePart::ALL, 841), ["/features/0/offset_minutes"]);
+        assert_eq!(timestamp(&TimePart::ALL, i16::MIN), ["/features/0/offset_minutes"]);
     }
 
     #[test]

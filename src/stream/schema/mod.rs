@@ -5,11 +5,13 @@
 
 mod document;
 mod faults;
+mod kinds;
 
 use serde::{Deserialize, Serialize};
 
 pub(in crate::stream) use faults::text_fault;
 pub use faults::{category_fault, class_fault};
+pub use kinds::{TextFeature, TimePart, TimeParts, TimestampFeature};
 
 /// The longest name of a feature, in characters.
 pub const MAX_FEATURE_NAME: usize = 100;
@@ -56,6 +58,10 @@ pub enum FeatureKind {
     /// Pixels from 0 to `max` (255 unless set), `channels` (1 unless set) planes of `height` x `width`; if missing, where
     /// that is allowed, all of them are 0.
     Image { height: usize, width: usize, channels: usize, max: f64 },
+    /// A text, of which n-grams are hashed; if missing, where that is allowed, as good as one without words.
+    Text(TextFeature),
+    /// A point in time; may be missing.
+    Timestamp(TimestampFeature),
 }
 
 /// What is predicted.
@@ -83,26 +89,31 @@ impl Schema {
 }
 
 impl Feature {
-    /// A feature that a row may lack only if it is numeric or categorical.
+    /// A feature that a row may lack only if it is numeric, categorical or a timestamp.
     pub fn new(name: impl Into<String>, kind: FeatureKind) -> Self {
         Self { name: name.into(), kind, optional: false }
     }
 
     /// Whether a row may have no value of it.
     pub fn may_be_missing(&self) -> bool {
-        self.optional || matches!(self.kind, FeatureKind::Numeric | FeatureKind::Categorical { .. })
+        let has_place_for_missing =
+            matches!(self.kind, FeatureKind::Numeric | FeatureKind::Categorical { .. } | FeatureKind::Timestamp(_));
+        self.optional || has_place_for_missing
     }
 }
 
 impl FeatureKind {
     /// How many numbers a value of this feature takes in an encoded row before any category has a column of its own:
-    /// value and indicator of a numeric, `other` of a categorical, every number of a vector or image.
+    /// value and indicator of a numeric, `other` of a categorical, every number of a vector or image, every bucket of a text,
+    /// the parts and the indicator of a timestamp.
     pub fn columns(&self) -> usize {
         match *self {
             Self::Numeric => 2,
             Self::Categorical { .. } => 1,
             Self::Vector { size } => size,
             Self::Image { height, width, channels, .. } => height.saturating_mul(width).saturating_mul(channels),
+            Self::Text(ref text) => text.buckets,
+            Self::Timestamp(ref timestamp) => timestamp.parts.columns() + 1,
         }
     }
 }

@@ -100,6 +100,7 @@ impl Committer {
                 answers.into_iter().map(|answer| answer.map_err(WriteError::Refused)).collect()
             }
             Err(error) => {
+                self.metrics.commit_failures.with_label_values(&[error.kind()]).inc();
                 tracing::error!(%error, requests = waiting.len(), "examples could not be committed");
                 vec![Err(WriteError::Store(error)); waiting.len()]
             }

@@ -6,7 +6,7 @@ mod properties;
 mod values;
 
 use super::*;
-use crate::stream::schema::{Feature, FeatureKind};
+use crate::stream::schema::{Feature, FeatureKind, TextFeature, TimestampFeature};
 
 /// A schema with one feature of every kind, and the task `a`, `b`, `7`, `true`.
 struct Learner {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::stream::Timestamp;
 use crate::stream::example::{Pixels, Value};
 
 fn finite() -> impl Strategy<Value = f32> {
@@ -27,13 +28,22 @@ fn any_row() -> impl Strategy<Value = Row> {
             Pixels::Floats(pixels)
         })
     ];
-    (number, text, vector, pixels)
-        .prop_map(|(number, text, vector, pixels)| vec![number, text, vector, Value::Image(pixels)])
+    let words = ".{0,40}".prop_map(Value::Text);
+    let time = prop_oneof![
+        (-62_135_596_800_000_000i64..253_402_300_800_000_000)
+            .prop_map(|micros| Value::Time(Timestamp::from_micros(micros).unwrap())),
+        Just(Value::Missing)
+    ];
+    (number, text, vector, pixels, words, time).prop_map(|(number, text, vector, pixels, words, time)| {
+        vec![number, text, vector, Value::Image(pixels), words, time]
+    })
 }
 
 fn learner(channels: usize) -> Learner {
     let mut learner = Learner::new();
     learner.schema.features[3].kind = FeatureKind::Image { height: 2, width: 6 / channels, channels, max: 255.0 };
+    learner.schema.features.push(Feature::new("t", FeatureKind::Text(TextFeature::default())));
+    learner.schema.features.push(Feature::new("d", FeatureKind::Timestamp(TimestampFeature::default())));
     learner
 }
 
@@ -101,8 +111,11 @@ fn values_are_shown_as_people_write_them() {
         Value::Missing,
         Value::Vector(vec![0.1, -2.0]),
         Value::Image(Pixels::Bytes((0..12).collect())),
+        Value::Text("a \"b\"".into()),
+        Value::Time(Timestamp::from_micros(1_500_000).unwrap()),
     ];
     let shown = inputs_to_json(&learner(3).schema, &row).to_string();
     let image = "[[[0,4,8],[1,5,9]],[[2,6,10],[3,7,11]]]";
-    assert_eq!(shown, format!(r#"{{"c":null,"i":{image},"n":3,"v":[0.1,-2]}}"#));
+    let expected = format!(r#"{{"c":null,"d":"1970-01-01T00:00:01.5Z","i":{image},"n":3,"t":"a \"b\"","v":[0.1,-2]}}"#);
+    assert_eq!(shown, expected);
 }

@@ -1,6 +1,7 @@
 //! Single values: numbers, categories, vectors, labels.
 
 use super::*;
+use crate::stream::Timestamp;
 use crate::stream::example::{Label, Value};
 
 fn value(kind: FeatureKind, json: &str) -> Result<Value, DecodeError> {
@@ -48,16 +49,49 @@ fn a_vector_has_its_size_and_is_never_missing() {
 }
 
 #[test]
+fn a_text_is_taken_as_it_comes_up_to_its_length_and_is_never_missing() {
+    let kind = || FeatureKind::Text(TextFeature { max_chars: 5, ..TextFeature::default() });
+    for (json, text) in [("\"\"", ""), (r#""a\nB ""#, "a\nB "), (r#""\u0000é✓""#, "\u{0}é✓"), ("\"ééééé\"", "ééééé")]
+    {
+        assert_eq!(value(kind(), json), Ok(Value::Text(text.into())), "{json}");
+    }
+    for wrong in ["1", "null", "true", "[\"a\"]", "{}", "\"éééééé\"", "\"secret\""] {
+        let refused = value(kind(), wrong);
+        assert!(!format!("{refused:?}").contains("secret"), "a fault quotes nothing");
+        assert_eq!(pointers(refused), [X], "{wrong}");
+    }
+    assert_eq!(pointers(Learner::of(kind()).example("{}", "1")), [X]);
+}
+
+#[test]
+fn a_time_is_a_text_or_seconds_and_may_be_missing() {
+    let kind = || FeatureKind::Timestamp(TimestampFeature { offset_minutes: 60, ..TimestampFeature::default() });
+    let at = |seconds: i64| Ok(Value::Time(Timestamp::from_micros(seconds * 1_000_000).unwrap()));
+    assert_eq!(value(kind(), "86400"), at(86_400));
+    assert_eq!(value(kind(), "-0.5e1"), at(-5));
+    assert_eq!(value(kind(), "\"1970-01-02T01:00:00+01:00\""), at(86_400));
+    assert_eq!(value(kind(), "\"1970-01-02 01:00:00\""), at(86_400));
+    assert_eq!(value(kind(), "null"), Ok(Value::Missing));
+    assert_eq!(Learner::of(kind()).example("{}", "1").unwrap().row, [Value::Missing]);
+    for wrong in ["\"\"", "\"noon, a secret\"", "1.7e12", "\"2025-02-29\"", "true", "[1]", "{}", "1e400"] {
+        let refused = value(kind(), wrong);
+        assert!(!format!("{refused:?}").contains("secret"), "a fault quotes nothing");
+        assert_eq!(pointers(refused), [X], "{wrong}");
+    }
+}
+
+#[test]
 fn what_is_optional_may_be_missing_whatever_its_kind() {
     let image = FeatureKind::Image { height: 1, width: 1, channels: 1, max: 255.0 };
-    for (kind, value) in [(FeatureKind::Vector { size: 1 }, "[1]"), (image, "[[1]]")] {
+    let text = FeatureKind::Text(TextFeature::default());
+    for (kind, value) in [(FeatureKind::Vector { size: 1 }, "[1]"), (image, "[[1]]"), (text, "\"a\"")] {
         let features = vec![Feature { optional: true, ..Feature::new("x", kind) }];
         let learner = Learner { schema: Schema { features }, task: Task::Regression };
         for missing in ["{}", r#"{"x":null}"#] {
             assert_eq!(learner.example(missing, "1").unwrap().row, [Value::Missing], "{missing}");
         }
         assert_ne!(learner.example(&format!(r#"{{"x":{value}}}"#), "1").unwrap().row, [Value::Missing]);
-        for wrong in [r#"{"x":[]}"#, r#"{"x":"1"}"#] {
+        for wrong in [r#"{"x":[]}"#, r#"{"x":false}"#] {
             let error = learner.example(wrong, "1").unwrap_err();
             assert!(!error.names_an_unknown_feature());
             assert_eq!(pointers(Err::<(), _>(error)), [X], "{wrong}");

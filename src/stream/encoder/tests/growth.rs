@@ -29,12 +29,13 @@ fn a_feature_whose_name_sorts_first_moves_no_column() {
 fn a_row_without_an_added_feature_has_it_missing() {
     let mut encoder = Encoder::new(&schema(vec![FeatureKind::Numeric]));
     let image = FeatureKind::Image { height: 1, width: 2, channels: 1, max: 255.0 };
-    let kinds = [FeatureKind::Numeric, categorical(4), FeatureKind::Vector { size: 3 }, image];
+    let time = timestamp(&[TimePart::DayOfWeek]);
+    let kinds = [FeatureKind::Numeric, categorical(4), FeatureKind::Vector { size: 3 }, image, text(2), time];
     let added: Vec<Feature> = kinds.into_iter().map(|kind| named("added", kind)).collect();
     encoder.add(&added);
     let short = encoded(&encoder, &vec![Value::Number(2.0)]);
-    assert_eq!(short, [2.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-    let nulls = vec![Value::Number(2.0), Value::Missing, Value::Missing, Value::Missing, Value::Missing];
+    assert_eq!(short, [2.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    let nulls: Row = [Value::Number(2.0)].into_iter().chain(vec![Value::Missing; 6]).collect();
     assert_eq!(encoded(&encoder, &nulls), short);
 }
 
@@ -93,7 +94,8 @@ enum Birth {
 
 fn births() -> impl Strategy<Value = Vec<Birth>> {
     let image = FeatureKind::Image { height: 2, width: 1, channels: 1, max: 255.0 };
-    let kinds = vec![FeatureKind::Numeric, categorical(3), FeatureKind::Vector { size: 2 }, image];
+    let time = timestamp(&[TimePart::Trend, TimePart::DayOfYear]);
+    let kinds = vec![FeatureKind::Numeric, categorical(3), FeatureKind::Vector { size: 2 }, image, text(3), time];
     let row = prop::collection::vec(
         prop_oneof![
             Just(Value::Missing),
@@ -101,6 +103,8 @@ fn births() -> impl Strategy<Value = Vec<Birth>> {
             "[a-e]".prop_map(Value::Category),
             prop::collection::vec(-9.0f32..9.0, 2).prop_map(Value::Vector),
             prop::collection::vec(any::<u8>(), 2).prop_map(|pixels| Value::Image(Pixels::Bytes(pixels))),
+            "[a-c ]{0,8}".prop_map(Value::Text),
+            any_time().prop_map(Value::Time),
         ],
         0..8,
     );

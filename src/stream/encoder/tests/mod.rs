@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::stream::example::Pixels;
-use crate::stream::schema::Feature;
+use crate::stream::schema::{Feature, TextFeature, TimePart, TimeParts, TimestampFeature};
+use crate::stream::timestamp::Timestamp;
 
 fn schema(kinds: Vec<FeatureKind>) -> Schema {
     let feature = |(index, kind)| Feature::new(format!("f{index}"), kind);
@@ -15,6 +16,18 @@ fn schema(kinds: Vec<FeatureKind>) -> Schema {
 
 fn categorical(max_categories: usize) -> FeatureKind {
     FeatureKind::Categorical { max_categories }
+}
+
+fn text(buckets: usize) -> FeatureKind {
+    FeatureKind::Text(TextFeature { buckets, characters: Some([2, 3]), ..TextFeature::default() })
+}
+
+fn timestamp(parts: &[TimePart]) -> FeatureKind {
+    FeatureKind::Timestamp(TimestampFeature { parts: TimeParts(parts.to_vec()), offset_minutes: 60 })
+}
+
+fn at(text: &str) -> Value {
+    Value::Time(Timestamp::parse(text, 0).unwrap())
 }
 
 fn category(text: &str) -> Value {
@@ -83,6 +96,35 @@ fn every_number_of_a_vector_has_its_own_statistics() {
 }
 
 #[test]
+fn a_text_takes_its_buckets_and_a_missing_one_is_zeros() {
+    let encoder = Encoder::new(&schema(vec![text(16), FeatureKind::Numeric]));
+    assert_eq!(encoder.shape(), Shape::flat(18));
+    let of = |value: Value| encoded(&encoder, &vec![value, Value::Number(1.0)]);
+    let words = of(Value::Text("one or two words".into()));
+    assert!(words[..16].iter().any(|&number| number != 0.0) && words[16..] == [1.0, 0.0]);
+    for nothing in [Value::Missing, Value::Text(String::new()), category("one or two words")] {
+        assert_eq!(of(nothing)[..16], [0.0; 16]);
+    }
+    let mut observed = encoder.clone();
+    observed.observe(&[vec![Value::Text("seen".into())]]);
+    assert_eq!(observed, encoder, "a text leaves nothing behind");
+}
+
+#[test]
+fn a_time_is_parts_of_its_own_wall_clock_with_a_trend_and_an_indicator_of_missing() {
+    let kind = timestamp(&[TimePart::TimeOfDay, TimePart::Trend]);
+    let rows = [vec![at("2024-01-01T00:00:00Z")], vec![Value::Missing], vec![at("2024-01-03T00:00:00Z")]];
+    let encoder = observed(vec![kind], &rows);
+    assert_eq!(encoder.shape(), Shape::flat(4));
+    // One hour ahead of UTC this is noon.
+    let noon = encoded(&encoder, &vec![at("2024-01-03T12:00:00+01:00")]);
+    let expected = [0.0, -1.0, 35.0 / 24.0, 0.0];
+    assert!(noon.iter().zip(expected).all(|(number, expected)| (number - expected).abs() < 1e-6), "{noon:?}");
+    assert_eq!(encoded(&encoder, &vec![Value::Missing]), [0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(encoded(&encoder, &vec![at("9999-01-01T00:00:00Z")])[2], 10.0);
+}
+
+#[test]
 fn the_only_image_keeps_its_shape_and_is_scaled_to_one() {
     let image = FeatureKind::Image { height: 1, width: 2, channels: 3, max: 16.0 };
     let encoder = Encoder::new(&schema(vec![image.clone()]));
@@ -143,14 +185,17 @@ fn a_category_is_adopted_once() {
 
 #[test]
 fn a_damaged_document_is_refused() {
-    let mut encoder = observed(vec![FeatureKind::Vector { size: 2 }, categorical(8)], &[]);
+    let kinds = vec![FeatureKind::Vector { size: 2 }, categorical(8), text(4), timestamp(&TimePart::ALL)];
+    let mut encoder = observed(kinds, &[]);
     encoder.adopt(&NewCategories { values: vec![(1, "a".into())] });
     let document = serde_json::to_value(&encoder).unwrap();
     assert_eq!(serde_json::from_value::<Encoder>(document.clone()).unwrap(), encoder);
-    let damages: [(&str, serde_json::Value); 5] = [
+    let damages: [(&str, serde_json::Value); 7] = [
         ("/statistics", serde_json::json!([])),
         ("/statistics/0/vector/mean", serde_json::json!([0.0])),
         ("/statistics/0/vector/m2", serde_json::json!([0.0, -1.0])),
+        ("/statistics/1", serde_json::json!({"numeric": {"count": 0, "mean": 0.0, "m2": 0.0}})),
+        ("/statistics/1/timestamp/m2", serde_json::json!(-1.0)),
         ("/categories", serde_json::json!([[0, "a"]])),
         ("/categories", serde_json::json!([[1, "a"], [1, "a"]])),
     ];
@@ -182,13 +227,21 @@ fn any_row() -> impl Strategy<Value = Row> {
         prop::collection::vec(any::<u8>(), 4).prop_map(Pixels::Bytes),
         prop::collection::vec(0.0f32..=255.0, 4).prop_map(Pixels::Floats)
     ];
-    (number, text, vector, pixels)
-        .prop_map(|(number, text, vector, pixels)| vec![number, text, vector, Value::Image(pixels)])
+    let words = prop_oneof![".{0,30}".prop_map(Value::Text), Just(Value::Missing)];
+    let time = prop_oneof![any_time().prop_map(Value::Time), Just(Value::Missing)];
+    (number, text, vector, pixels, words, time).prop_map(|(number, text, vector, pixels, words, time)| {
+        vec![number, text, vector, Value::Image(pixels), words, time]
+    })
+}
+
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    (-62_135_596_800i64..=253_402_300_799).prop_map(|seconds| Timestamp::from_micros(seconds * 1_000_000).unwrap())
 }
 
 fn any_schema() -> Schema {
     let image = FeatureKind::Image { height: 2, width: 2, channels: 1, max: 255.0 };
-    schema(vec![FeatureKind::Numeric, categorical(4), FeatureKind::Vector { size: 3 }, image])
+    let kinds = [FeatureKind::Numeric, categorical(4), FeatureKind::Vector { size: 3 }, image];
+    schema([&kinds[..], &[text(6), timestamp(&TimePart::ALL)]].concat())
 }
 
 proptest! {
@@ -206,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn a_row_of_another_schema_is_encoded_to_the_right_length(row in any_row(), cut in 0usize..5, by in 0usize..4) {
+    fn a_row_of_another_schema_is_encoded_to_the_right_length(row in any_row(), cut in 0usize..7, by in 0usize..6) {
         let mut wrong: Row = row.into_iter().take(cut).collect();
         let by = by.min(wrong.len());
         wrong.rotate_left(by);

@@ -57,6 +57,9 @@ pub enum StoreError {
     /// The database refused or could not be reached; the text is for the log.
     #[error("the store failed: {0}")]
     Unavailable(String),
+    /// Others wrote the same rows at the same time, again and again; nothing changed.
+    #[error("the store gave way to other writers: {0}")]
+    Contended(String),
     /// A stored row cannot be read.
     #[error("a stored row is damaged: {0}")]
     Damaged(String),

@@ -3,14 +3,15 @@
 //! What is taken out of a row is overwritten where it stood in the file (`secure_delete`), overflow pages included. That is
 //! switched on for these transactions alone: everything else that is deleted, weights above all, would be written once more.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use std::collections::BTreeMap;
+
+use sqlx::SqliteConnection;
 
 use super::SqliteStore;
-use super::examples::ExampleColumns;
-use crate::store::failure::damaged;
-use crate::store::values::{bound, kept, now, number, time};
-use crate::stream::{Correction, CorrectionKind, Deletion, ExampleName, Label, LearnerId, Seq, StoreError};
+use crate::store::appending::ExampleColumns;
+use crate::store::rows;
+use crate::store::values::{bound, kept, now, number};
+use crate::stream::{Correction, CorrectionKind, Deletion, ExampleName, LearnerId, Seq, StoreError};
 use crate::training::Change;
 
 impl SqliteStore {
@@ -58,7 +59,7 @@ impl SqliteStore {
         .bind(bound(limit))
         .fetch_all(&self.readers)
         .await?;
-        rows.iter().map(|row| correction(learner, row)).collect()
+        rows.iter().map(|row| rows::correction(learner, row)).collect()
     }
 }
 
@@ -67,7 +68,7 @@ impl SqliteStore {
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     learner: LearnerId,
-    examples: impl IntoIterator<Item = (Seq, ExampleColumns)>,
+    examples: &BTreeMap<Seq, &ExampleColumns>,
     at: i64,
 ) -> Result<(), StoreError> {
     overwrite(connection).await?;
@@ -83,11 +84,11 @@ pub(super) async fn replace(
         .bind(kept(seq.0)?)
         .bind(class)
         .bind(value)
-        .bind(example.row)
+        .bind(example.row.as_slice())
         .execute(&mut *connection)
         .await?;
         if done.rows_affected() > 0 {
-            changed.push((seq, CorrectionKind::Replaced));
+            changed.push((*seq, CorrectionKind::Replaced));
         }
     }
     record(connection, learner, &changed, at).await?;
@@ -139,9 +140,8 @@ async fn find(
         .bind(learner.0)
         .bind(bound(seq.0)),
     };
-    let Some(row) = query.fetch_optional(connection).await? else { return Ok(None) };
-    let seq = number(row.try_get("seq")?, format_args!("an example of learner {}", learner.0))?;
-    Ok(Some((Seq(seq), row.try_get("gone")?)))
+    let row = query.fetch_optional(connection).await?;
+    row.map(|row| rows::place(learner, &row)).transpose()
 }
 
 /// From here on what is taken out of the file is overwritten with zeros. A transaction that ends without a commit takes
@@ -156,25 +156,4 @@ async fn overwrite(connection: &mut SqliteConnection) -> Result<(), StoreError> 
 async fn overwrite_no_more(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::raw_sql("PRAGMA secure_delete = OFF").execute(connection).await?;
     Ok(())
-}
-
-fn correction(learner: LearnerId, row: &SqliteRow) -> Result<Correction, StoreError> {
-    let what = format!("a correction of learner {}", learner.0);
-    let kind = CorrectionKind::parse(row.try_get("kind")?).ok_or_else(|| damaged(&what, "its kind is not known"))?;
-    Ok(Correction {
-        number: number(row.try_get("number")?, &what)?,
-        seq: Seq(number(row.try_get("seq")?, &what)?),
-        kind,
-        at: time(row.try_get("at")?, &what)?,
-    })
-}
-
-impl ExampleColumns {
-    /// The label as its two columns hold it.
-    pub(super) fn label_columns(&self) -> (Option<String>, Option<f64>) {
-        match &self.label {
-            Label::Class(class) => (Some(class.clone()), None),
-            Label::Number(number) => (None, Some(*number)),
-        }
-    }
 }

@@ -3,20 +3,13 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use crate::store::failure::{broken_off, damaged};
+use crate::store::appending::Addition;
 use crate::store::placement::Standing;
-use crate::store::values::{bound, json, kept, number};
-use crate::stream::{Entry, Label, LearnerId, Seq, StoreError, StoredExample, row_codec};
-
-/// An example as its columns hold it.
-pub(super) struct ExampleColumns {
-    pub(super) id: Option<String>,
-    pub(super) label: Label,
-    pub(super) row: Vec<u8>,
-}
+use crate::store::rows;
+use crate::store::values::{bound, json, kept};
+use crate::stream::{Entry, Label, LearnerId, Seq, StoreError};
 
 /// A statement for many rows at once, in a few sizes, so that each is prepared once and kept by the connection.
 struct Sized {
@@ -68,25 +61,23 @@ pub(super) async fn known_ids(
             query = query.bind(id.to_owned());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let seq = place(learner, &row)?;
-            let standing = if row.try_get("gone")? { Standing::Deleted(seq) } else { Standing::Stored(seq) };
-            known.insert(row.try_get("example_id")?, standing);
+            let (id, standing) = rows::standing(learner, &row)?;
+            known.insert(id, standing);
         }
     }
     Ok(known)
 }
 
-/// Writes examples at the places from `first` on.
+/// Writes new examples at their places.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     learner: LearnerId,
-    first: Seq,
+    addition: &Addition<'_>,
     at: i64,
-    examples: Vec<ExampleColumns>,
 ) -> Result<(), StoreError> {
-    let mut seq = first.0;
-    let mut left = examples.len();
-    let mut examples = examples.into_iter();
+    let mut seq = addition.first.0;
+    let mut left = addition.examples.len();
+    let mut examples = addition.examples.iter();
     while left > 0 {
         let sized = fitting(&INSERT, left);
         left -= sized.rows;
@@ -96,11 +87,11 @@ pub(super) async fn insert(
             query = query
                 .bind(learner.0)
                 .bind(kept(seq)?)
-                .bind(example.id)
+                .bind(example.id.as_deref())
                 .bind(class)
                 .bind(number)
                 .bind(at)
-                .bind(example.row);
+                .bind(example.row.as_slice());
             seq += 1;
         }
         query.execute(&mut *connection).await?;
@@ -125,7 +116,7 @@ pub(super) async fn after(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    decode(learner, rows).await
+    rows::decode(learner, rows, rows::entry).await
 }
 
 /// What stands at these places, each once, in order.
@@ -145,7 +136,7 @@ pub(super) async fn at(
     .bind(json(&places)?)
     .fetch_all(connection)
     .await?;
-    decode(learner, rows).await
+    rows::decode(learner, rows, rows::entry).await
 }
 
 /// The labels after a place up to and including another, in order; a tombstone has none.
@@ -166,43 +157,5 @@ pub(super) async fn labels(
     .bind(bound(until.0))
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let seq = place(learner, row)?;
-            Ok((seq, if row.try_get("gone")? { None } else { Some(label(learner, seq, row)?) }))
-        })
-        .collect()
-}
-
-/// Decodes rows on a thread that may take its time.
-async fn decode(learner: LearnerId, rows: Vec<SqliteRow>) -> Result<Vec<Entry>, StoreError> {
-    tokio::task::spawn_blocking(move || rows.iter().map(|row| entry(learner, row)).collect())
-        .await
-        .map_err(broken_off)?
-}
-
-fn entry(learner: LearnerId, row: &SqliteRow) -> Result<Entry, StoreError> {
-    let seq = place(learner, row)?;
-    if row.try_get("gone")? {
-        return Ok(Entry::Deleted(seq));
-    }
-    let label = label(learner, seq, row)?;
-    let values = row_codec::decode(row.try_get("row")?).map_err(|reason| damaged(name(learner, seq), reason))?;
-    Ok(Entry::Example(StoredExample { seq, id: row.try_get("example_id")?, row: values, label }))
-}
-
-fn place(learner: LearnerId, row: &SqliteRow) -> Result<Seq, StoreError> {
-    Ok(Seq(number(row.try_get("seq")?, format_args!("an example of learner {}", learner.0))?))
-}
-
-fn label(learner: LearnerId, seq: Seq, row: &SqliteRow) -> Result<Label, StoreError> {
-    match (row.try_get("label_class")?, row.try_get("label_number")?) {
-        (Some(class), None) => Ok(Label::Class(class)),
-        (None, Some(number)) => Ok(Label::Number(number)),
-        _ => Err(damaged(name(learner, seq), "it has not exactly one label")),
-    }
-}
-
-fn name(learner: LearnerId, seq: Seq) -> String {
-    format!("example {seq} of learner {}", learner.0)
+    rows::decode(learner, rows, rows::labelled).await
 }

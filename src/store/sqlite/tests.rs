@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use super::SqliteStore;
-use super::blobs::PART_BYTES;
 use crate::registry::{Cause, RegistryStore, VersionId};
+use crate::store::blob_bytes::PART_BYTES;
 use crate::store::suite::fixtures::{append, bare, checkpoint, example, fence, keyed, learner, publish, request};
 use crate::store::suite::{Bench, store_suite};
 use crate::stream::{Append, ExampleName, Existing, Label, NewExample, Seq, StoreError, StreamStore, Value};

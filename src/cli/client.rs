@@ -143,15 +143,20 @@ impl Client {
 
 /// The path of a learner's resource; the name is escaped, so that an evil one cannot point elsewhere.
 pub fn learner_path(learner: &str, rest: &str) -> String {
-    let mut path = String::from("/v1/learners/");
-    for byte in learner.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && learner.len() > 2) {
-            path.push(char::from(byte));
+    format!("/v1/learners/{}{rest}", escaped(learner))
+}
+
+/// A text as one segment of a path.
+pub fn escaped(text: &str) -> String {
+    let mut segment = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && text.len() > 2) {
+            segment.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            segment.push_str(&format!("%{byte:02X}"));
         }
     }
-    path + rest
+    segment
 }
 
 async fn document(response: reqwest::Response) -> anyhow::Result<Value> {

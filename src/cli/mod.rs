@@ -3,6 +3,7 @@
 mod client;
 mod demo;
 mod device;
+mod example;
 mod explain;
 mod grow;
 mod growth;
@@ -45,6 +46,8 @@ enum Command {
     Learner(learner::LearnerArguments),
     /// Stream a file of labelled examples to a learner; safe to run again after an interruption.
     Ingest(ingest::IngestArguments),
+    /// Delete a single example of a learner's stream.
+    Example(example::ExampleArguments),
     /// Predict the rows of a file or of the command line.
     Predict(predict::PredictArguments),
     /// Show what the learners of a server are doing.
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
             Command::Device(arguments) => device::run(arguments).await,
             Command::Learner(arguments) => learner::run(arguments).await,
             Command::Ingest(arguments) => ingest::run(arguments).await,
+            Command::Example(arguments) => example::run(arguments).await,
             Command::Predict(arguments) => predict::run(arguments).await,
             Command::Status(arguments) => status::run(arguments).await,
             Command::Grow(arguments) => grow::run(arguments).await,

@@ -50,7 +50,9 @@ impl Config {
             let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
             (name.starts_with("PERENNIAL_") && name.contains("__")).then_some((name, value))
         };
-        Self::from_sources(overrides, std::env::vars_os().filter_map(ours).collect())
+        let mut loaded = Self::from_sources(overrides, std::env::vars_os().filter_map(ours).collect())?;
+        loaded.training.cache_folder = Some(PathBuf::from(&loaded.storage.data_dir).join("cache"));
+        Ok(loaded)
     }
 
     /// The same with the environment given.

@@ -5,6 +5,8 @@
 mod database;
 mod load;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 pub use database::Database;
@@ -128,11 +130,16 @@ pub struct TrainingConfig {
     pub checkpoint_ms: u64,
     /// Bytes of rows kept in memory for replay, for each learner.
     pub cache_bytes: usize,
+    /// Bytes of rows kept in files below the data folder, for each learner; 0: none, everything is read from the database.
+    pub cache_disk_bytes: u64,
     /// Seconds after which the lease of a trainer that vanished is free again.
     pub lease_seconds: u64,
     /// The newest versions of a learner whose weights are kept; set from `storage.keep_versions`.
     #[serde(skip)]
     pub keep_versions: usize,
+    /// Where these files are; set to `cache` in `storage.data_dir`, and without it there are none.
+    #[serde(skip)]
+    pub cache_folder: Option<PathBuf>,
 }
 
 /// Logs.
@@ -209,8 +216,10 @@ impl Default for TrainingConfig {
             turn_ms: 250,
             checkpoint_ms: 2_000,
             cache_bytes: 256 << 20,
+            cache_disk_bytes: 16 << 30,
             lease_seconds: 15,
             keep_versions: 20,
+            cache_folder: None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod decoding;
 mod directory;
 mod document;
 mod examples_append;
+mod examples_delete;
 mod examples_read;
 pub mod growth_document;
 mod growth_history;

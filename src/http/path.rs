@@ -43,7 +43,8 @@ impl PathValues {
         LearnerName::parse(text).map_err(|_| Problem::learner_not_found())
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    /// The text of a value.
+    pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }

@@ -1,14 +1,14 @@
 //! The whole API on one screen.
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    examples_append, examples_read, growth_history, growth_order, growth_ticket, health, learners_create,
-    learners_delete, learners_list, learners_patch, learners_show, metrics, middleware, predict, versions_list,
-    versions_show, versions_weights,
+    examples_append, examples_delete, examples_read, growth_history, growth_order, growth_ticket, health,
+    learners_create, learners_delete, learners_list, learners_patch, learners_show, metrics, middleware, predict,
+    versions_list, versions_show, versions_weights,
 };
 
 /// The server's surface.
@@ -19,7 +19,11 @@ pub fn router(state: AppState) -> Router {
             "/v1/learners/{learner}",
             get(learners_show::handle).patch(learners_patch::handle).delete(learners_delete::handle),
         )
-        .route("/v1/learners/{learner}/examples", post(examples_append::handle).get(examples_read::handle))
+        .route(
+            "/v1/learners/{learner}/examples",
+            post(examples_append::handle).get(examples_read::handle).delete(examples_delete::by_seq),
+        )
+        .route("/v1/learners/{learner}/examples/{id}", delete(examples_delete::by_id))
         .route("/v1/learners/{learner}/predict", post(predict::handle))
         .route("/v1/learners/{learner}/growth", post(growth_order::handle).get(growth_history::handle))
         .route("/v1/learners/{learner}/growth/{id}", get(growth_ticket::handle))

@@ -3,6 +3,7 @@
 //! The doc comment of a field is the metric's HELP. Label sets that are known from the start are created at 0; a
 //! learner's are created with it and removed with it.
 
+mod cache;
 mod http;
 mod ingest;
 mod register;
@@ -12,6 +13,7 @@ mod training;
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
+pub use cache::CacheMetrics;
 pub use http::HttpMetrics;
 pub use ingest::IngestMetrics;
 pub use serving::ServingMetrics;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{GaugeVec, Histogram, IntCounterVec, IntGaugeVec, Registry};
 
+use super::CacheMetrics;
 use super::register::{SHORT, counters, forget, gauges, histogram, real_gauges};
 
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct TrainingMetrics {
     pub memory: IntGaugeVec,
     /// Versions published, by outcome: live, kept.
     pub published: IntCounterVec,
+    /// Where rows come from.
+    pub cache: CacheMetrics,
     /// The nodes that have a width, by learner: what must be removed with it.
     nodes: Arc<Mutex<HashMap<String, HashSet<String>>>>,
 }
@@ -130,6 +133,7 @@ impl TrainingMetrics {
                 "Versions published, by outcome: live, kept.",
                 &["learner", "outcome"],
             ),
+            cache: CacheMetrics::new(registry),
             nodes: Arc::default(),
         }
     }

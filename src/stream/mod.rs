@@ -5,11 +5,11 @@
 //! What the stream needs of a database is a trait ([`store`]); everything else here is values.
 
 pub mod appended;
+pub mod cache;
 pub mod correction;
 pub mod decode;
 pub mod encoder;
 pub mod example;
-pub mod feature_cache;
 pub mod ids;
 mod moments;
 pub mod row_codec;
@@ -20,10 +20,10 @@ pub mod timestamp;
 pub mod writer;
 
 pub use appended::{Appended, Outcome, OutcomeRun, Outcomes};
+pub use cache::RowCache;
 pub use correction::{Correction, CorrectionKind, Deletion, ExampleName};
 pub use encoder::Encoder;
 pub use example::{Entry, Label, NewExample, Pixels, Row, StoredExample, Value};
-pub use feature_cache::RowCache;
 pub use ids::{LearnerId, LearnerName, Seq};
 pub use schema::{Feature, FeatureKind, Schema, Task};
 pub use store::{Append, AppendRefusal, Existing, IdempotencyKey, StoreError, StreamStore};

@@ -14,7 +14,8 @@ use super::supervisor::LiveMoved;
 use crate::compute::pool::Pool;
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
-use crate::stream::StoreError;
+use crate::stream::cache::{self, StreamIdentity};
+use crate::stream::{LearnerId, StoreError};
 
 /// Shared by the trainers of a process.
 pub(super) struct Environment {
@@ -41,6 +42,20 @@ impl Environment {
         work: impl FnOnce() -> Result<R, E> + Send,
     ) -> Result<R, TrainingError> {
         self.pool.run(work).map_err(TrainingError::Panicked)?.map_err(Into::into)
+    }
+
+    /// Removes the files with rows of a learner that is gone.
+    pub fn forget_cached(&self, learner: LearnerId) {
+        if let Some(folder) = &self.config.cache_folder {
+            cache::remove_learner(folder, learner);
+        }
+    }
+
+    /// Removes the files with rows of learners that are none of these.
+    pub fn sweep_cached(&self, known: &[StreamIdentity]) {
+        if let Some(folder) = &self.config.cache_folder {
+            cache::sweep(folder, known);
+        }
     }
 
     /// How long a lease lasts.

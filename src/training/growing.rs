@@ -332,8 +332,7 @@ impl Trainer {
             reach *= 2;
         }
         let newest = &seqs[seqs.len().saturating_sub(PROBE_ROWS)..];
-        let environment = self.environment.clone();
-        let examples = self.rows.fetch(&environment, newest)?;
+        let examples = self.rows.fetch(newest)?;
         let rows = EncodedRows::encode(&self.model, examples.iter().map(|example| &**example));
         let width = rows.shape.elements();
         Ok(rows.values.chunks(width).map(<[f32]>::to_vec).collect())

@@ -1,7 +1,7 @@
 //! What a trainer does next, and the durable record of it.
 //!
-//! Order: what the journal still holds after a restart, changed settings, operators' orders, what the policy wants, new
-//! rows, and in quiet hours passes over history. Each is in the journal before the trainer acts on it.
+//! Order: what the journal still holds after a restart, corrections of the stream, changed settings, operators' orders, what
+//! the policy wants, new rows, and in quiet hours passes over history. Each is in the journal before the trainer acts on it.
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub(super) struct Attention {
     pub ticket: Option<(u64, GrowthOrder)>,
     /// The newest place of the stream.
     pub head: Seq,
+    /// The newest correction that one input may take along; 0: there is none.
+    pub corrections: u64,
 }
 
 impl Trainer {
@@ -52,6 +54,7 @@ impl Trainer {
             settings: (record.revision > self.progress.revision).then_some(record.document),
             ticket: ticket.map(|ticket| (ticket.id, ticket.order)),
             head: environment.wait(store.head(self.learner))?,
+            corrections: self.newest_correction()?,
         };
         Ok(())
     }
@@ -72,6 +75,19 @@ impl Trainer {
     }
 
     fn choose(&mut self) -> Result<Choice, TrainingError> {
+        // Each is followed by a checkpoint: when corrections come without end, they wait for one to be worth its time.
+        let corrected = self.corrections_wait();
+        if corrected == Some(Duration::ZERO) {
+            return Ok(Choice::Input(JournalEvent::Corrections { through: self.attention.corrections }));
+        }
+        match (self.choose_among_the_rest()?, corrected) {
+            (Choice::Nothing, Some(wait)) => Ok(Choice::Wait(wait)),
+            (Choice::Wait(tail), Some(wait)) => Ok(Choice::Wait(tail.min(wait))),
+            (choice, _) => Ok(choice),
+        }
+    }
+
+    fn choose_among_the_rest(&mut self) -> Result<Choice, TrainingError> {
         let newer = self.attention.revision > self.progress.revision;
         if let Some(document) = self.attention.settings.take().filter(|_| newer) {
             let document = serde_json::to_value(&document)

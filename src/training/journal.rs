@@ -25,6 +25,8 @@ pub enum JournalEvent {
     Order { order: GrowthOrder, trigger: Trigger, ticket: Option<u64> },
     /// Input: the settings of this revision hold from here.
     Settings { revision: u64, document: serde_json::Value },
+    /// Input: the corrections of the stream up to this number are followed from here. Its checkpoint is written at once.
+    Corrections { through: u64 },
     /// The policy decided.
     Decided { seq: Seq, decision: Decision },
     /// A growth was committed.
@@ -44,7 +46,14 @@ pub enum JournalEvent {
 impl JournalEvent {
     /// Whether a trainer acts on it (and a restart replays it).
     pub fn is_input(&self) -> bool {
-        matches!(self, Self::Round { .. } | Self::Pass { .. } | Self::Order { .. } | Self::Settings { .. })
+        matches!(
+            self,
+            Self::Round { .. }
+                | Self::Pass { .. }
+                | Self::Order { .. }
+                | Self::Settings { .. }
+                | Self::Corrections { .. }
+        )
     }
 
     /// The kind, as the store's column and queries name it.
@@ -54,6 +63,7 @@ impl JournalEvent {
             Self::Pass { .. } => "pass",
             Self::Order { .. } => "order",
             Self::Settings { .. } => "settings",
+            Self::Corrections { .. } => "corrections",
             Self::Decided { .. } => "decided",
             Self::Grown(_) => "grown",
             Self::Refused { .. } => "refused",

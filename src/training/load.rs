@@ -31,10 +31,9 @@ use crate::registry::BlobDigest;
 use crate::stream::{LearnerId, Seq};
 
 /// The kinds of inputs, as the journal's queries take them.
-const INPUT_KINDS: [&str; 4] = ["round", "pass", "order", "settings"];
-/// Journal records and labels read at a time.
+const INPUT_KINDS: [&str; 5] = ["round", "pass", "order", "settings", "corrections"];
+/// Journal records read at a time.
 const PAGE: usize = 1_000;
-const LABELS: u64 = 100_000;
 
 /// A learner's checkpoint as it is shown before its trainer is loaded.
 pub(super) struct Dormant {
@@ -62,6 +61,7 @@ pub(super) async fn dormant(environment: &Environment, record: &LearnerRecord) -
         && record.revision == progress.revision
         && progress.wanted.is_none()
         && !progress.gate.learned
+        && store.corrections(record.id, progress.corrections, 1).await?.is_empty()
         && progress.passes.next(progress.examples, head, progress.training.max_passes).is_none()
         && store.next_ticket(record.id).await?.is_none();
     let (state, awake) = if quiet { (TrainingState::Idle, Awake::No) } else { (TrainingState::Training, Awake::Yes) };
@@ -120,6 +120,7 @@ impl Trainer {
             let optimizer = OptimizerState::from_bytes(&optimizer_file, device)?;
             Ok::<_, TrainingError>(State { parameters, optimizer })
         })?;
+        let mut rows = Rows::open(environment, &record, checkpoint.trained_seq)?;
         let document = record.document;
         let holdout = Holdout::new(&document.name, progress.training.holdout_share);
         let trainer = Self {
@@ -129,14 +130,14 @@ impl Trainer {
             fence,
             model: checkpoint.model,
             learned: Learned::Tensors(state),
-            history: read_history(environment, learner, holdout, checkpoint.trained_seq)?,
+            history: read_history(&mut rows, holdout, checkpoint.trained_seq)?,
             progress,
             position: checkpoint.position,
             trained_seq: checkpoint.trained_seq,
             last_version: checkpoint.last_version,
             live,
             live_version: None,
-            rows: Rows::new(learner, environment.config.cache_bytes),
+            rows,
             assembly: Assembly::default(),
             results: Vec::new(),
             replay: read_inputs(environment, learner, checkpoint.position)?,
@@ -170,19 +171,10 @@ fn read_progress(checkpoint: &Checkpoint) -> Result<Progress, TrainingError> {
         .map_err(|error| TrainingError::Damaged(format!("the checkpoint's progress: {error}")))
 }
 
-fn read_history(
-    environment: &Environment,
-    learner: LearnerId,
-    holdout: Holdout,
-    until: Seq,
-) -> Result<History, TrainingError> {
+fn read_history(rows: &mut Rows, holdout: Holdout, until: Seq) -> Result<History, TrainingError> {
     let mut history = History::new(holdout);
     while history.head() < until {
-        let part = Seq(until.0.min(history.head().0 + LABELS));
-        let labels = environment.wait(environment.store.labels(learner, history.head(), part))?;
-        if labels.is_empty() {
-            return Err(TrainingError::Damaged(format!("the stream ends before {until}")));
-        }
+        let labels = rows.labels(history.head(), until)?;
         history.append(labels.iter().map(|(seq, label)| (*seq, label.as_ref())));
     }
     Ok(history)

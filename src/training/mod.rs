@@ -8,6 +8,7 @@ pub mod assembly;
 mod averages;
 pub mod changes;
 pub mod checkpoint;
+mod corrections;
 mod creation;
 mod demands;
 pub mod encoded;

@@ -65,6 +65,9 @@ pub(super) struct Progress {
     pub decided: Option<Decided>,
     /// What `examples` was when the policy was last asked.
     pub asked_at: u64,
+    /// The newest correction of the stream that is followed.
+    #[serde(default)]
+    pub corrections: u64,
 }
 
 /// A growth that the policy wants.
@@ -107,6 +110,7 @@ impl Progress {
             wanted: None,
             decided: None,
             asked_at: 0,
+            corrections: 0,
         }
     }
 

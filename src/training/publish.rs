@@ -27,7 +27,7 @@ use crate::stream::{Schema, Seq};
 /// Commits between two sweeps of what nothing names any more.
 const SWEEP_COMMITS: u64 = 16;
 /// A checkpoint may take this share of the training time.
-const CHECKPOINT_SHARE: u32 = 10;
+pub(super) const CHECKPOINT_SHARE: u32 = 10;
 /// The probability that all new classes together get when a set-back brings them into an older network.
 pub(super) const NEW_CLASS_PROBABILITY: f64 = 1e-3;
 
@@ -71,7 +71,7 @@ impl Trainer {
     pub fn measure(&mut self) -> Result<GateOutcome, TrainingError> {
         let seqs = self.history.newest_holdout(self.trained_seq, self.progress.training.gate_rows);
         let environment = self.environment.clone();
-        let examples = self.rows.fetch(&environment, &seqs)?;
+        let examples = self.rows.fetch(&seqs)?;
         self.load_live()?;
         let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
         let (model, parameters) = (&self.model, self.learned.published()?);

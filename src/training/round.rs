@@ -25,8 +25,7 @@ impl Trainer {
         if first.0 != self.trained_seq.0 + 1 || last < first {
             return Err(TrainingError::Damaged(format!("a round from {first} to {last} after {}", self.trained_seq)));
         }
-        let environment = self.environment.clone();
-        let places = self.rows.range(&environment, first, last)?;
+        let places = self.rows.range(first, last)?;
         let examples: Vec<Arc<StoredExample>> = places.iter().filter_map(|(_, row)| row.clone()).collect();
         self.grow_for(&examples)?;
         let before = self.history.learned_count(last);

@@ -126,10 +126,7 @@ impl Trainer {
             return Ok(Advance::Complete);
         }
         let plans: Vec<Vec<Seq>> = (0..count).map(|ahead| self.step_plan(work, ahead)).collect();
-        let batches = plans
-            .iter()
-            .map(|plan| self.rows.fetch(&self.environment, plan))
-            .collect::<Result<Vec<_>, TrainingError>>()?;
+        let batches = plans.iter().map(|plan| self.rows.fetch(plan)).collect::<Result<Vec<_>, TrainingError>>()?;
         let steps = self.run(&batches, self.pass_factor(&work.kind))?;
         for (plan, step) in plans.iter().zip(steps) {
             work.done += 1;

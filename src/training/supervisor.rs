@@ -20,6 +20,7 @@ use super::learner::{LearnerDocument, LearnerRecord};
 use super::learner_slot::LearnerSlot;
 use super::load::{Awake, dormant};
 use super::residents::Residents;
+use super::rows::identity;
 use super::showing;
 use super::status::TrainerStatus;
 use super::store::{CreateError, Store};
@@ -155,8 +156,13 @@ impl Supervisor {
         self.inner.queue.remove(learner).await;
         self.inner.residents.remove(learner);
         slot.set_fence(None);
-        // Its rows are many allocations: freeing them is not for the async runtime.
-        let _ = tokio::task::spawn_blocking(move || slot.trainer().take()).await;
+        // Its rows are many allocations and files: freeing them is not for the async runtime.
+        let environment = self.inner.environment.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            slot.trainer().take();
+            environment.forget_cached(learner);
+        })
+        .await;
     }
 
     /// A snapshot of a trainer; `None` for unknown learners.
@@ -227,16 +233,24 @@ impl Inner {
         lock(&self.learners).get(&learner).cloned()
     }
 
-    /// Forgets a learner that is no longer in the store.
+    /// Forgets a learner that is no longer in the store. Called on a thread that may wait for the disk.
     pub fn forget(&self, learner: LearnerId) {
         lock(&self.learners).remove(&learner);
+        self.environment.forget_cached(learner);
     }
 
     async fn take_up_all(&self) -> Result<(), SupervisorError> {
         let mut after = None;
+        let mut cached = Vec::new();
         loop {
             let page = self.environment.store.learners(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                let environment = self.environment.clone();
+                // What is left over of learners that were deleted elsewhere is only in the way: nobody waits for it.
+                tokio::task::spawn_blocking(move || environment.sweep_cached(&cached));
+                return Ok(());
+            };
+            cached.extend(page.iter().map(identity));
             after = Some(last.document.name.clone());
             for record in &page {
                 self.take_up(record).await?;

@@ -148,6 +148,7 @@ impl Trainer {
             JournalEvent::Pass { number, until } => self.begin_pass(position, number, until),
             JournalEvent::Order { order, trigger, ticket } => self.execute_order(position, &order, trigger, ticket),
             JournalEvent::Settings { revision, document } => self.apply_settings(position, revision, document),
+            JournalEvent::Corrections { through } => self.follow_corrections(position, through),
             other => Err(TrainingError::Damaged(format!("the journal's event {} is no input", other.kind()))),
         }
     }

@@ -1,6 +1,7 @@
 //! The HTTP surface against a real server on loopback: SQLite in a temporary folder, real trainers, a real client.
 
 mod bad_input;
+mod corrections;
 mod examples;
 mod growth;
 mod growth_under_load;

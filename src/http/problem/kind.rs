@@ -19,6 +19,8 @@ pub enum Kind {
     VersionNotFound,
     /// The learner has no such alias.
     AliasNotFound,
+    /// The learner has no such example.
+    ExampleNotFound,
     /// The learner has no such growth order.
     GrowthNotFound,
     /// The network has no such node.
@@ -111,6 +113,7 @@ impl Kind {
             Self::LearnerNotFound => (S::NOT_FOUND, "learner_not_found", "There is no such learner"),
             Self::VersionNotFound => (S::NOT_FOUND, "version_not_found", "There is no such version"),
             Self::AliasNotFound => (S::NOT_FOUND, "alias_not_found", "There is no such alias"),
+            Self::ExampleNotFound => (S::NOT_FOUND, "example_not_found", "There is no such example"),
             Self::GrowthNotFound => (S::NOT_FOUND, "growth_not_found", "There is no such growth order"),
             Self::UnknownNode => (S::NOT_FOUND, "unknown_node", "There is no such node"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here"),

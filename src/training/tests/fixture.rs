@@ -1,6 +1,6 @@
 //! A store on disk, small learners and small streams.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::training::{
 
 /// A store in a folder of its own.
 pub struct Fixture {
-    _folder: TempDir,
+    folder: TempDir,
     pub store: Arc<dyn Store>,
 }
 
@@ -29,7 +29,7 @@ impl Fixture {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await;
-        Self { _folder: folder, store }
+        Self { folder, store }
     }
 
     /// A supervisor with one trainer thread and short turns.
@@ -47,6 +47,28 @@ impl Fixture {
     pub async fn careless_supervisor(&self) -> Supervisor {
         let config = TrainingConfig { turn_ms: 5, checkpoint_ms: u64::MAX, threads: 1, ..TrainingConfig::default() };
         Supervisor::start(self.store.clone(), &config, Metrics::new().training, Arc::new(|_, _| {})).await.unwrap()
+    }
+
+    /// One like it that holds no row in memory and caches them in files.
+    pub async fn cached_supervisor(&self) -> Supervisor {
+        let config = TrainingConfig {
+            turn_ms: 5,
+            checkpoint_ms: u64::MAX,
+            threads: 1,
+            cache_bytes: 0,
+            cache_folder: Some(self.cache_folder()),
+            ..TrainingConfig::default()
+        };
+        Supervisor::start(self.store.clone(), &config, Metrics::new().training, Arc::new(|_, _| {})).await.unwrap()
+    }
+
+    pub fn cache_folder(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    /// How many corrections of a stream are followed.
+    pub async fn followed(&self, learner: LearnerId) -> u64 {
+        self.checkpoint(learner).await.progress["corrections"].as_u64().unwrap()
     }
 
     /// Appends examples to a stream.
@@ -97,6 +119,22 @@ impl Supervisor {
             trainer.environment.store.release_lease(trainer.fence).await.unwrap();
         }
         self.stop().await;
+    }
+
+    /// Waits until a learner has followed so many corrections and rests.
+    pub async fn corrected(&self, fixture: &Fixture, learner: LearnerId, corrections: u64) {
+        let watch = async {
+            loop {
+                let ended = self.inner.queue.ended().notified();
+                let rests = self.status(learner).unwrap().state == TrainingState::Idle;
+                if rests && fixture.followed(learner).await == corrections {
+                    return;
+                }
+                self.notify(learner);
+                ended.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), watch).await.expect("the corrections were never followed");
     }
 
     /// Waits until a learner has learned everything up to `seq` and rests.

@@ -2,6 +2,8 @@
 //! networks that have grown.
 
 mod averages;
+mod cache;
+mod corrections;
 mod engine;
 mod fixture;
 mod growth;

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::example::{Label, Pixels, StoredExample, Value};
-use super::ids::Seq;
+use crate::stream::example::{Label, Pixels, StoredExample, Value};
+use crate::stream::ids::Seq;
 
 /// A bounded cache of stored examples, least recently used out first.
 #[derive(Debug)]
@@ -83,6 +83,16 @@ impl RowCache {
         self.slots[index].example.clone()
     }
 
+    /// The example at this place, as recently used as it was.
+    pub fn peek(&self, seq: Seq) -> Option<&StoredExample> {
+        self.slots[*self.places.get(&seq)?].example.as_deref()
+    }
+
+    /// Keeps nothing any more.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.limit);
+    }
+
     /// How many examples are kept.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -98,7 +108,8 @@ impl RowCache {
         self.bytes
     }
 
-    fn remove(&mut self, seq: Seq) {
+    /// Forgets the example at this place.
+    pub fn remove(&mut self, seq: Seq) {
         if let Some(index) = self.places.remove(&seq) {
             self.unlink(index);
             self.slots[index].example = None;

@@ -10,4 +10,4 @@ mod values;
 #[cfg(test)]
 mod suite;
 
-pub use sqlite::SqliteStore;
+pub use sqlite::{SoleProcess, SqliteStore};

@@ -9,11 +9,13 @@ mod blobs;
 mod commit;
 mod deletion;
 mod examples;
+mod fleet;
 mod journal;
 mod learners;
 mod leases;
 mod open;
 mod registry;
+mod sole;
 mod stream;
 mod tickets;
 mod training;
@@ -31,6 +33,8 @@ use sqlx::SqlitePool;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
 use write::WriteTransaction;
+
+pub use sole::SoleProcess;
 
 /// The store in one SQLite file. Cheap to clone.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 mod averages;
 mod engine;
 mod fixture;
+mod fleet;
 mod growth;
 mod learning;
 mod newborn;

@@ -37,13 +37,15 @@ async fn learned(settings: &Json, from: From) -> Learned {
     let environment = supervisor.inner.environment.clone();
     let nonfinite = environment.metrics.nonfinite.with_label_values(&["absurd"]);
     let trained = tokio::task::spawn_blocking(move || {
-        let mut trainer = Trainer::load(&environment, learner).unwrap();
+        let lease = environment.store.acquire_lease(learner, &environment.owner, environment.lease());
+        let fence = environment.wait(lease).unwrap().unwrap();
+        let mut trainer = Trainer::load(&environment, fence).unwrap();
         let never = std::sync::atomic::AtomicBool::new(false);
         loop {
             if from == From::Copy {
                 trainer.keep_from = 0;
             }
-            let limits = TurnLimits { until: Instant::now(), stop: [&never, &never] };
+            let limits = TurnLimits { until: Instant::now(), stop: [&never, &never], wanted_back: &never };
             if trainer.turn(&limits, &|_| ()).unwrap() == TurnEnd::Idle {
                 return trainer.wind_up().unwrap();
             }

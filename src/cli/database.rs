@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::config::{Config, Role};
-use crate::store::{SoleProcess, SqliteStore};
-use crate::training::{Sharing, Store};
+use crate::config::{self, Config, Role};
+use crate::store::{self, SoleProcess};
+use crate::training::{Sharing, Store, fleet};
 
 /// An open database.
 pub struct Database {
@@ -22,19 +22,20 @@ impl Database {
     /// # Errors
     /// It cannot be opened, another process owns it, or it cannot be shared as the configuration wants it.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let path = config.sqlite_path()?;
-        if config.fleet.role == Role::Api {
-            bail!(
-                "`--role api` takes workers beside it, and one process owns a SQLite file ({}): run `perennial serve` \
-                 without `--role api`, which trains too, or keep the data in Postgres (`--database postgres://…`)",
+        let sole = match config.database()? {
+            config::Database::Sqlite(path) if config.fleet.role == Role::Api => bail!(
+                "`--role api` leaves training to workers, and one process owns a SQLite file ({}): run `perennial serve` \
+                 without it, which trains too, or keep the data in Postgres (`--database postgres://…`)",
                 path.display()
-            );
+            ),
+            config::Database::Sqlite(path) => Some(SoleProcess::claim(&path)?),
+            config::Database::Postgres(_) => None,
+        };
+        let store = store::open(config).await.context("opening the database")?;
+        if sole.is_some() {
+            fleet::free_leases(&*store).await.context("freeing the leases of a process that is gone")?;
         }
-        let sole = SoleProcess::claim(&path)?;
-        let store =
-            SqliteStore::open(&path).await.with_context(|| format!("opening the database {}", path.display()))?;
-        store.free_leases(&sole).await.context("freeing the leases of a process that is gone")?;
-        Ok(Self { store: Arc::new(store), sole: Some(sole) })
+        Ok(Self { store, sole })
     }
 
     /// Opens the database of a worker.
@@ -42,12 +43,15 @@ impl Database {
     /// # Errors
     /// It cannot be opened, or it cannot be shared.
     pub async fn open_shared(config: &Config) -> anyhow::Result<Self> {
-        let path = config.sqlite_path()?;
-        bail!(
-            "a worker shares its database with servers, and one process owns a SQLite file ({}): `perennial serve` \
-             trains what it serves; for workers keep the data in Postgres (`--database postgres://…`)",
-            path.display()
-        );
+        if let config::Database::Sqlite(path) = config.database()? {
+            bail!(
+                "a worker shares its database with servers, and one process owns a SQLite file ({}): `perennial serve` \
+                 trains what it serves; for workers keep the data in Postgres (`--database postgres://…`)",
+                path.display()
+            );
+        }
+        let store = store::open(config).await.context("opening the database")?;
+        Ok(Self { store, sole: None })
     }
 
     /// Whom this process shares the learners with.

@@ -26,8 +26,9 @@ pub struct ServeArguments {
     /// The folder for everything that is kept [default: perennial-data].
     #[arg(long, env = "PERENNIAL_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// The database, `sqlite:PATH` [default: perennial.db in the data folder].
-    #[arg(long, env = "PERENNIAL_DATABASE")]
+    /// The database, `sqlite:PATH` or `postgres://user@host/database` [default: perennial.db in the data folder].
+    /// A password is better given by PERENNIAL_DATABASE, PGPASSWORD or .pgpass, because processes' arguments can be seen.
+    #[arg(long, env = "PERENNIAL_DATABASE", hide_env_values = true)]
     database: Option<String>,
     /// What trains: `cpu`, `cuda:N`, or `auto` for `cuda:0` where it can be used [default: cpu].
     #[arg(long, env = "PERENNIAL_DEVICE")]

@@ -25,8 +25,9 @@ pub struct WorkerArguments {
     /// What trains: `cpu`, `cuda:N`, or `auto` for `cuda:0` where it can be used [default: cpu].
     #[arg(long, env = "PERENNIAL_DEVICE")]
     device: Option<String>,
-    /// The database that it shares with servers and other workers, `postgres://…`.
-    #[arg(long, env = "PERENNIAL_DATABASE")]
+    /// The database that it shares with servers and other workers, `postgres://user@host/database`.
+    /// A password is better given by PERENNIAL_DATABASE, PGPASSWORD or .pgpass, because processes' arguments can be seen.
+    #[arg(long, env = "PERENNIAL_DATABASE", hide_env_values = true)]
     database: Option<String>,
     /// The port for /livez, /readyz and /metrics; 0 takes a free one [default: 7879].
     #[arg(long, env = "PERENNIAL_WORKER_PORT")]

@@ -98,22 +98,6 @@ impl Config {
         Ok(loaded)
     }
 
-    /// The file of the SQLite database.
-    ///
-    /// # Errors
-    /// A database that is no `sqlite:PATH`.
-    pub fn sqlite_path(&self) -> Result<PathBuf, ConfigError> {
-        let database = self.storage.database.as_str();
-        if database.is_empty() {
-            return Ok(PathBuf::from(&self.storage.data_dir).join("perennial.db"));
-        }
-        let path = database.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-        path.filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| ConfigError::Invalid {
-            key: "storage.database",
-            reason: "this build stores in `sqlite:PATH`".into(),
-        })
-    }
-
     fn check(&self) -> Result<(), ConfigError> {
         let positive = [
             ("limits.body_bytes", self.limits.body_bytes),
@@ -128,6 +112,7 @@ impl Config {
             ("serving.threads", self.serving.threads),
             ("training.trainers", self.training.trainers),
             ("storage.keep_versions", self.storage.keep_versions),
+            ("storage.connections", self.storage.connections as usize),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError::Invalid { key, reason: "must be at least 1".into() });
@@ -141,6 +126,8 @@ impl Config {
             ("fleet.poll_ms", self.fleet.poll_ms),
             ("fleet.idle_seconds", self.fleet.idle_seconds),
             ("fleet.share_seconds", self.fleet.share_seconds),
+            ("storage.connection_wait_ms", self.storage.connection_wait_ms),
+            ("storage.start_wait_seconds", self.storage.start_wait_seconds),
         ];
         if let Some((key, _)) = durations.into_iter().find(|(_, value)| !(1..=86_400_000).contains(value)) {
             return Err(ConfigError::Invalid { key, reason: "must be from 1 to 86400000".into() });
@@ -159,7 +146,7 @@ impl Config {
                 reason: "must hold the largest prediction, `limits.predict_rows`".into(),
             });
         }
-        self.sqlite_path().map(drop)
+        self.database().map(drop)
     }
 }
 
@@ -210,8 +197,6 @@ mod tests {
             let refused = load(text, &[], Overrides::default()).expect_err("refused").to_string();
             assert!(refused.contains(key), "{refused}");
         }
-        let other = load("[storage]\ndatabase = \"mysql:x\"\n", &[], Overrides::default());
-        assert!(other.expect_err("refused").to_string().contains("storage.database"));
     }
 
     #[test]

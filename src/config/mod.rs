@@ -2,10 +2,12 @@
 //!
 //! `config/default.toml` is the reference: a test holds it against [`Config::default`].
 
+mod database;
 mod load;
 
 use serde::{Deserialize, Serialize};
 
+pub use database::Database;
 pub use load::{ConfigError, Overrides};
 
 /// All of it.
@@ -48,8 +50,14 @@ pub struct ServerConfig {
 pub struct StorageConfig {
     /// The folder for everything that is kept.
     pub data_dir: String,
-    /// `sqlite:PATH`; empty: `perennial.db` in `data_dir`.
+    /// `sqlite:PATH` or `postgres://…`; empty: `perennial.db` in `data_dir`.
     pub database: String,
+    /// Most connections of this process to Postgres, besides the one that listens.
+    pub connections: u32,
+    /// Milliseconds that a call waits for a connection to Postgres.
+    pub connection_wait_ms: u64,
+    /// Seconds that a start waits for a Postgres that does not answer yet.
+    pub start_wait_seconds: u64,
     /// The newest versions of a learner whose weights are kept (besides live ones and those around growths).
     pub keep_versions: usize,
     /// Days for which answers to idempotency keys are kept.
@@ -181,7 +189,15 @@ impl Default for ServerConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { data_dir: "perennial-data".into(), database: String::new(), keep_versions: 20, idempotency_days: 7 }
+        Self {
+            data_dir: "perennial-data".into(),
+            database: String::new(),
+            connections: 10,
+            connection_wait_ms: 10_000,
+            start_wait_seconds: 30,
+            keep_versions: 20,
+            idempotency_days: 7,
+        }
     }
 }
 

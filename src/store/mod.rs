@@ -1,13 +1,47 @@
-//! The database behind the traits of `stream`, `registry` and `training`: SQLite here, Postgres beside it later.
+//! The database behind the traits of `stream`, `registry` and `training`: SQLite in one file, or Postgres.
 //!
 //! The invariant of every store: what a call answered `Ok` to is on disk, and what it refused changed nothing. One
-//! suite of tests runs over every store. Opened by `cli`; everybody else sees `dyn Store`.
+//! suite of tests runs over every store. What is not SQL is written once, here: how values stand in columns, how rows are
+//! read, what becomes of an append. Opened by `cli`; everybody else sees `dyn Store`.
 
+mod appending;
+mod blob_bytes;
+mod columns;
+mod commits;
 mod failure;
+mod placement;
+pub mod postgres;
+mod rows;
 pub mod sqlite;
 mod values;
 
 #[cfg(test)]
 mod suite;
 
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SoleProcess, SqliteStore};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Database};
+use crate::stream::StoreError;
+use crate::training::Store;
+
+/// Opens the database that the configuration names.
+///
+/// # Errors
+/// It cannot be opened; the text says why and names the database, never its password.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match config.database().map_err(|error| StoreError::Unavailable(error.to_string()))? {
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(&path).await?)),
+        Database::Postgres(url) => {
+            let options = PostgresOptions::parse(&url)
+                .map_err(|reason| StoreError::Unavailable(format!("storage.database: {reason}")))?
+                .connections(config.storage.connections)
+                .wait(Duration::from_millis(config.storage.connection_wait_ms))
+                .patience(Duration::from_secs(config.storage.start_wait_seconds));
+            Ok(Arc::new(PostgresStore::open(&options).await?))
+        }
+    }
+}

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::store::Fence;
+use super::store::{Fence, Store};
 use crate::registry::VersionId;
 use crate::stream::{LearnerId, LearnerName, Seq, StoreError};
+
+/// Learners read from the store at a time.
+const PAGE: usize = 500;
 
 /// Where a learner stands, without its documents.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,10 +86,28 @@ pub trait FleetStore: Send + Sync + 'static {
     }
 }
 
+/// Frees every lease, so that training goes on at once. Only for a process that knows that there is no other: whoever held
+/// them is gone.
+pub async fn free_leases(store: &dyn Store) -> Result<(), StoreError> {
+    let mut after = LearnerId(i64::MIN);
+    loop {
+        let page = store.overview(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.learner;
+        for overview in page {
+            let Some(holder) = overview.holder else { continue };
+            if let Some(fence) = store.acquire_lease(overview.learner, &holder.owner, time::Duration::ZERO).await? {
+                store.release_lease(fence).await?;
+            }
+        }
+    }
+}
+
 /// The name of this process among the holders of leases: the host and the process for people, and what no other process has
 /// or will have.
 pub fn process_name() -> String {
-    let system = rustix::system::uname();
-    let host = system.nodename().to_string_lossy();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = kernel.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("host");
     format!("{host}/{}/{}", std::process::id(), uuid::Uuid::new_v4().simple())
 }

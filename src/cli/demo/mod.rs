@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::server::{Server, stop_signal};
-use crate::config::{Config, LogConfig};
+use crate::config::{Config, Database, LogConfig};
 
 #[derive(Debug, Args)]
 pub struct DemoArguments {
@@ -43,7 +43,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     config.storage.data_dir = folder.path.to_string_lossy().into_owned();
     config.log = LogConfig { filter: "warn".into(), ..config.log };
     ensure!(
-        !config.sqlite_path()?.exists(),
+        !matches!(config.database()?, Database::Sqlite(path) if path.exists()),
         "{} holds a database already; the demonstration begins on a fresh one",
         folder.path.display()
     );

@@ -8,7 +8,6 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::SqliteStore;
 use crate::stream::StoreError;
 
 /// Proof that no other process serves a database file.
@@ -52,17 +51,6 @@ impl SoleProcess {
             tracing::warn!(%error, "the lock of the database does not say whose it is");
         }
         Ok(Self { _lock: file })
-    }
-}
-
-impl SqliteStore {
-    /// Frees the leases of processes that are gone, so that training goes on at once; the proof is of this store's file.
-    pub async fn free_leases(&self, _proof: &SoleProcess) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        sqlx::query("UPDATE leases SET owner = NULL, expires_at = 0 WHERE owner IS NOT NULL")
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await
     }
 }
 

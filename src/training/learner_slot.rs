@@ -45,6 +45,8 @@ pub(super) struct LearnerSlot {
     /// Set while it waits whether somebody else takes it first.
     pub hesitates: AtomicBool,
     failures: AtomicU32,
+    /// Until when it is left alone after a failure.
+    paused_until: Mutex<Option<Instant>>,
     /// Whether another process holds the lease, as far as is known.
     elsewhere: AtomicBool,
     /// The token of the holding that the status is of, and whether there was a later one.
@@ -82,6 +84,7 @@ impl LearnerSlot {
             wanted_back: AtomicBool::new(false),
             hesitates: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            paused_until: Mutex::new(None),
             elsewhere: AtomicBool::new(false),
             shown_token: AtomicU64::new(token),
             is_outdated: AtomicBool::new(false),
@@ -172,6 +175,16 @@ impl LearnerSlot {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
         self.show(TrainerStatus { state: TrainingState::Failed, ..TrainerStatus::clone(&self.status()) });
         LONGEST_PAUSE.min(FIRST_PAUSE * 2u32.pow(failures.min(10)))
+    }
+
+    /// The learner is left alone for so long, whatever is new of it.
+    pub fn pause(&self, pause: Duration) {
+        *lock(&self.paused_until) = Some(Instant::now() + pause);
+    }
+
+    /// Whether it is left alone.
+    pub fn is_paused(&self) -> bool {
+        lock(&self.paused_until).is_some_and(|until| Instant::now() < until)
     }
 }
 

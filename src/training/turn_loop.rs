@@ -111,6 +111,7 @@ impl Inner {
             // The lease is of no use without a trainer; if it cannot be given back it runs out.
             let _ = self.environment.wait(self.environment.store.fail_lease(fence, error.kind(), pause));
         }
+        slot.pause(pause);
         self.notify_later(slot.learner, pause);
     }
 

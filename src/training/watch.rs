@@ -50,7 +50,7 @@ impl Inner {
         let Some(slot) = self.slot(learner) else { return };
         if slot.fence().is_some() {
             self.queue.push(learner);
-        } else if !slot.is_elsewhere() {
+        } else if !slot.is_elsewhere() && !slot.is_paused() {
             self.take_soon(&slot);
         }
     }
@@ -94,6 +94,7 @@ impl Inner {
             return Ok(());
         }
         if let Some(failure) = overview.failure.as_ref().filter(|failure| !failure.retry_in.is_zero()) {
+            slot.pause(failure.retry_in);
             self.take_later(&slot, failure.retry_in);
             return Ok(());
         }

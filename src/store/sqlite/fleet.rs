@@ -17,7 +17,7 @@ impl FleetStore for SqliteStore {
         let found = sqlx::query(
             "SELECT id, name, revision, head, position, trained_seq, last_version, aliases.version AS live,
                     token, owner, expires_at, failure, retry_at,
-                    (SELECT count(*) FROM tickets WHERE tickets.learner_id = id AND state = 'planned') AS orders
+                    (SELECT count(*) FROM tickets WHERE tickets.learner_id = learners.id AND state = 'planned') AS orders
              FROM learners JOIN streams ON streams.learner_id = id
              LEFT JOIN checkpoints ON checkpoints.learner_id = id
              LEFT JOIN aliases ON aliases.learner_id = id AND alias = 'live'

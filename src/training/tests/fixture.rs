@@ -197,9 +197,9 @@ pub fn document(name: &str, changes: Json) -> LearnerDocument {
     serde_json::from_value(document).unwrap()
 }
 
-/// Settings for little training in short turns.
+/// Settings for little training in short turns, no nicer than whatever else the machine does: tests wait for it.
 fn short_turns() -> TrainingConfig {
-    TrainingConfig { turn_ms: 5, checkpoint_ms: 20, threads: 1, ..TrainingConfig::default() }
+    TrainingConfig { turn_ms: 5, checkpoint_ms: 20, threads: 1, nice: 0, ..TrainingConfig::default() }
 }
 
 /// A learner in the store, taken up by this supervisor.

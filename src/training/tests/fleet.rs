@@ -34,7 +34,7 @@ fn growing() -> serde_json::Value {
 
 /// One that has more to learn than any test waits for.
 fn busy() -> serde_json::Value {
-    json!({"training": {"max_passes": 1_000, "steps_per_row": 4}})
+    json!({"training": {"max_passes": 1_000}})
 }
 
 fn holder(overview: &Overview) -> Option<String> {
@@ -82,7 +82,7 @@ async fn a_worker_that_was_overtaken_writes_nothing_and_goes_on_with_others() {
     let fixture = Fixture::new().await;
     let worker = fixture.worker(keeping()).await;
     let stolen = create(&worker, "stolen", busy()).await.id;
-    fixture.append(stolen, points(0, 2_000)).await;
+    fixture.append(stolen, points(0, 600)).await;
     worker.until(stolen, |status| status.trained_seq.0 > 0).await;
     let owner = worker.inner.environment.owner.clone();
     // As if its process had been stopped for longer than its lease: another takes the learner.
@@ -112,7 +112,7 @@ async fn a_worker_that_was_overtaken_writes_nothing_and_goes_on_with_others() {
     // Given back, the learner goes on here.
     fixture.store.release_lease(thief).await.unwrap();
     fixture.until(stolen, |overview| holder(overview).as_ref() == Some(&owner)).await;
-    worker.until(stolen, |status| status.trained_seq.0 == 2_000).await;
+    worker.until(stolen, |status| status.trained_seq.0 == 600).await;
     worker.stop().await;
     fixture.rounds(stolen).await;
 }
@@ -124,7 +124,7 @@ async fn learners_spread_over_workers_and_one_that_comes_later_gets_its_share() 
     let mut learners = Vec::new();
     for name in ["a", "b", "c"] {
         let learner = creation::create(&fixture.store, document(name, busy())).await.unwrap().id;
-        fixture.append(learner, points(0, 2_000)).await;
+        fixture.append(learner, points(0, 600)).await;
         learners.push(learner);
     }
     for &learner in &learners {

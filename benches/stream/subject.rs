@@ -10,9 +10,10 @@ use perennial::metrics::Metrics;
 use perennial::store::SqliteStore;
 use perennial::stream::cache::{SEGMENT_PLACES, SegmentNumber, StreamCache, StreamIdentity};
 use perennial::stream::{Append, Existing, Label, LearnerId, NewExample, Seq, Value};
-use perennial::training::{LearnerPatch, Store, Supervisor, TrainingState};
+use perennial::training::{LearnerPatch, Sharing, Store, Supervisor, TrainingState, creation, follow};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Numbers of a row.
 const WIDTH: usize = 32;
@@ -53,6 +54,8 @@ pub struct Subject {
     store: Arc<dyn Store>,
     metrics: Metrics,
     supervisor: Supervisor,
+    /// Ends the task by which it is told of what is new.
+    following: DropGuard,
     learner: LearnerId,
     rows: u64,
 }
@@ -64,7 +67,7 @@ impl Subject {
         let store = SqliteStore::open(&folder.path().join("perennial.db")).await.expect("a database");
         let store: Arc<dyn Store> = Arc::new(store);
         let metrics = Metrics::new();
-        let supervisor = start(&store, &folder, cache, &metrics).await;
+        let (supervisor, following) = start(&store, &folder, cache, &metrics).await;
         let document = json!({
             "name": "stream",
             "task": {"kind": "classification", "classes": (0..10).map(|class| class.to_string()).collect::<Vec<_>>()},
@@ -74,8 +77,8 @@ impl Subject {
             "policy": {"kind": "manual"},
         });
         let document = serde_json::from_value(document).expect("a learner's document");
-        let learner = supervisor.create(document).await.expect("a new learner").id;
-        let mut subject = Self { folder, cache, store, metrics, supervisor, learner, rows: 0 };
+        let learner = creation::create(&store, document).await.expect("a new learner").id;
+        let mut subject = Self { folder, cache, store, metrics, supervisor, following, learner, rows: 0 };
         subject.append(rows).await;
         subject.rest().await;
         subject
@@ -107,7 +110,7 @@ impl Subject {
         }
     }
 
-    /// Changes settings; the trainer sees them when it is next told to look.
+    /// Changes settings.
     async fn set(&self, changes: Json) {
         let record = self.store.learner_by_id(self.learner).await.expect("readable").expect("there");
         let patch: LearnerPatch = serde_json::from_value(json!({ "training": changes })).expect("a patch");
@@ -120,10 +123,12 @@ impl Subject {
     async fn rest(&self) -> Vec<(Instant, Seq)> {
         let mut seen: Vec<(Instant, Seq)> = Vec::new();
         let revision = self.store.learner_by_id(self.learner).await.expect("readable").expect("there").revision;
-        self.supervisor.notify(self.learner);
         let mut looks = 0_u64;
         loop {
-            let status = self.supervisor.status(self.learner).expect("the learner is trained here");
+            let Some(status) = self.supervisor.status(self.learner) else {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+                continue;
+            };
             if seen.last().is_none_or(|(_, seq)| *seq != status.trained_seq) {
                 seen.push((Instant::now(), status.trained_seq));
             }
@@ -133,7 +138,6 @@ impl Subject {
                 if checkpoint.progress["revision"] == revision {
                     return seen;
                 }
-                self.supervisor.notify(self.learner);
             }
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
@@ -162,7 +166,7 @@ impl Subject {
         self.append(1).await;
         let started = Instant::now();
         self.metrics = Metrics::new();
-        self.supervisor = start(&self.store, &self.folder, self.cache, &self.metrics).await;
+        (self.supervisor, self.following) = start(&self.store, &self.folder, self.cache, &self.metrics).await;
         let seen = self.rest().await;
         seen.last().map_or_else(Instant::now, |(at, _)| *at) - started
     }
@@ -194,11 +198,15 @@ impl Subject {
     }
 }
 
-async fn start(store: &Arc<dyn Store>, folder: &TempDir, cache: Cache, metrics: &Metrics) -> Supervisor {
+async fn start(store: &Arc<dyn Store>, folder: &TempDir, cache: Cache, metrics: &Metrics) -> (Supervisor, DropGuard) {
     let cache_folder: Option<PathBuf> = (cache == Cache::On).then(|| folder.path().join("cache"));
     let config = TrainingConfig { cache_bytes: MEMORY, cache_folder, nice: 0, ..TrainingConfig::default() };
-    let moved = Arc::new(|_, _| {});
-    Supervisor::start(store.clone(), &config, metrics.training.clone(), moved).await.expect("trainers")
+    let supervisor =
+        Supervisor::start(store.clone(), &config, metrics.training.clone(), Sharing::Alone).await.expect("trainers");
+    let stop = CancellationToken::new();
+    let looks = Duration::from_millis(500);
+    tokio::spawn(follow::follow(store.clone(), looks, vec![Arc::new(supervisor.clone())], stop.clone()));
+    (supervisor, stop.drop_guard())
 }
 
 fn example(seq: u64) -> NewExample {

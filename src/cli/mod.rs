@@ -1,6 +1,7 @@
 //! The command line: the server, the demonstration, and a client of the HTTP surface for everything else.
 
 mod client;
+mod database;
 mod demo;
 mod device;
 mod example;
@@ -18,6 +19,7 @@ pub mod server;
 mod status;
 mod table;
 mod versions;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::ServeArguments),
+    /// Train what servers take in; any number of workers share one Postgres.
+    Worker(worker::WorkerArguments),
     /// Watch a network learn and grow on handwritten digits.
     Demo(demo::DemoArguments),
     /// List the devices that can train, or check one against the CPU.
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Worker(arguments) => worker::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Device(arguments) => device::run(arguments).await,
             Command::Learner(arguments) => learner::run(arguments).await,

@@ -1,6 +1,7 @@
 //! `perennial serve`: the server, from configuration to graceful stop.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,10 +10,13 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::server::{Server, stop_signal};
-use crate::config::{Config, LogConfig, LogFormat, Overrides};
+use crate::config::{Config, LogConfig, LogFormat, Overrides, Role};
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
+    /// What it does: `all`, or `api` to leave training to `perennial worker` on the same Postgres [default: all].
+    #[arg(long, env = "PERENNIAL_ROLE")]
+    role: Option<Role>,
     /// The port to listen on; 0 takes a free one [default: 7878].
     #[arg(long, env = "PERENNIAL_PORT")]
     port: Option<u16>,
@@ -42,18 +46,25 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         data_dir: arguments.data_dir,
         database: arguments.database,
         device: arguments.device,
+        role: arguments.role,
+        ..Overrides::default()
     })?;
     start_log(&config.log)?;
     let server = Server::start(config).await?;
     let address = server.address();
-    if !address.ip().is_loopback() {
-        warn!(%address, "listening on a network address without authentication: whoever reaches it can read and change everything");
-    }
+    warn_of_network(address);
     info!(%address, "ready");
     println!("perennial listens on http://{address}");
     stop_signal().await;
     info!("stopping");
     server.stop().await
+}
+
+/// Says so if whoever reaches the network reaches this process.
+pub fn warn_of_network(address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        warn!(%address, "listening on a network address without authentication: whoever reaches it can use everything that is there");
+    }
 }
 
 /// Starts the log on standard error.

@@ -8,14 +8,16 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::config::Config;
+use super::database::Database;
+use crate::config::{Config, Role};
 use crate::http::{self, AppState, Services};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Part};
 use crate::serving::Predictor;
 use crate::stream::writer::Writer;
-use crate::training::{Store, Supervisor};
+use crate::training::{Follower, Store, Supervisor, follow};
 
 /// How often what is past its time is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -26,7 +28,10 @@ pub struct Server {
     stop: oneshot::Sender<()>,
     requests: JoinHandle<std::io::Result<()>>,
     sweeper: JoinHandle<()>,
+    following: CancellationToken,
     state: AppState,
+    /// Kept until everything has ended.
+    _database: Database,
 }
 
 impl Server {
@@ -35,42 +40,40 @@ impl Server {
     /// # Errors
     /// A store that cannot be opened, an address that cannot be listened on, a device that cannot be used.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let store = crate::store::open(&config).await.context("opening the database")?;
-        let address = (config.server.host.as_str(), config.server.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("listening on {}:{}", config.server.host, config.server.port))?;
+        let database = Database::open(&config).await?;
+        let store = database.store.clone();
+        let listener = listen(&config.server.host, config.server.port).await?;
         let address = listener.local_addr()?;
 
-        let metrics = Metrics::new();
+        let role = config.fleet.role;
+        let metrics = Metrics::of(if role == Role::Api { Part::Api } else { Part::All });
         let predictor = Predictor::start(store.clone(), &config.serving, metrics.serving.clone());
-        let moved = predictor.clone();
-        let supervisor = Supervisor::start(
-            store.clone(),
-            &config.training,
-            metrics.training.clone(),
-            Arc::new(move |learner, version| moved.live_moved(learner, version)),
-        )
-        .await?;
-        let notified = supervisor.clone();
-        let writer = Writer::start(
-            store.clone(),
-            &config.ingest,
-            metrics.ingest.clone(),
-            Arc::new(move |learner, _head| notified.notify(learner)),
-        );
+        let supervisor = match role {
+            Role::Api => None,
+            Role::All => {
+                let sharing = database.sharing(&config);
+                Some(Supervisor::start(store.clone(), &config.training, metrics.training.clone(), sharing).await?)
+            }
+        };
+        // Nobody has to be called: whoever wants to know of a commit follows the store.
+        let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone(), Arc::new(|_, _| {}));
         let sweeper = tokio::spawn(sweep(store.clone(), config.storage.idempotency_days));
         let deadline = Duration::from_secs(config.server.stop_seconds);
-        let services = Services { store, supervisor, predictor, writer };
+        let look_every = Duration::from_millis(config.fleet.poll_ms);
+        let services = Services { store: store.clone(), supervisor: supervisor.clone(), predictor, writer };
         let state = AppState::new(services, metrics, Arc::new(config));
         state.load_learners().await.context("taking up the learners")?;
+        let mut followers: Vec<Arc<dyn Follower>> = vec![Arc::new(state.clone())];
+        followers.extend(supervisor.map(|supervisor| Arc::new(supervisor) as Arc<dyn Follower>));
+        let following = CancellationToken::new();
+        tokio::spawn(follow::follow(store, look_every, followers, following.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
             // A dropped sender means the same as a sent stop.
             stopped.await.unwrap_or_default();
         };
         let requests = tokio::spawn(http::serve(listener, state.clone(), stopped, deadline));
-        Ok(Self { address, stop, requests, sweeper, state })
+        Ok(Self { address, stop, requests, sweeper, following, state, _database: database })
     }
 
     /// Where it listens.
@@ -86,7 +89,10 @@ impl Server {
         let served = self.requests.await.context("the server's task broke")?;
         let parts = async {
             self.state.writer.stop().await;
-            self.state.supervisor.stop().await;
+            self.following.cancel();
+            if let Some(supervisor) = &self.state.supervisor {
+                supervisor.stop().await;
+            }
             self.state.predictor.stop().await;
             self.state.store.close().await;
         };
@@ -97,6 +103,11 @@ impl Server {
         }
         served.context("serving")
     }
+}
+
+/// Listens at an address.
+pub async fn listen(host: &str, port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((host, port)).await.with_context(|| format!("listening on {host}:{port}"))
 }
 
 /// Waits for SIGTERM or SIGINT.

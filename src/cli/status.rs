@@ -39,6 +39,7 @@ pub async fn run(arguments: StatusArguments) -> anyhow::Result<()> {
 pub fn show(learner: &Value) {
     let lines = [
         ("state", text_at(learner, "/training/state")),
+        ("trained by", text_at(learner, "/training/holder")),
         ("examples", whole_at(learner, "/head_seq")),
         ("trained", whole_at(learner, "/trained_seq")),
         ("steps", whole_at(learner, "/training/steps")),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Config;
+use super::{Config, Role};
 
 /// More threads than this in one pool are a mistake.
 const MOST_THREADS: usize = 1_024;
@@ -24,6 +24,10 @@ pub struct Overrides {
     pub database: Option<String>,
     /// `--device`
     pub device: Option<String>,
+    /// `--role`
+    pub role: Option<Role>,
+    /// `--port` of a worker
+    pub worker_port: Option<u16>,
 }
 
 /// What is wrong with the configuration.
@@ -85,6 +89,12 @@ impl Config {
         if let Some(device) = &overrides.device {
             loaded.training.device.clone_from(device);
         }
+        if let Some(role) = overrides.role {
+            loaded.fleet.role = role;
+        }
+        if let Some(port) = overrides.worker_port {
+            loaded.fleet.worker_port = port;
+        }
         loaded.training.keep_versions = loaded.storage.keep_versions;
         loaded.check()?;
         Ok(loaded)
@@ -115,6 +125,9 @@ impl Config {
             ("training.turn_ms", self.training.turn_ms),
             ("training.checkpoint_ms", self.training.checkpoint_ms),
             ("training.lease_seconds", self.training.lease_seconds),
+            ("fleet.poll_ms", self.fleet.poll_ms),
+            ("fleet.idle_seconds", self.fleet.idle_seconds),
+            ("fleet.share_seconds", self.fleet.share_seconds),
             ("storage.connection_wait_ms", self.storage.connection_wait_ms),
             ("storage.start_wait_seconds", self.storage.start_wait_seconds),
         ];

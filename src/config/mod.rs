@@ -28,6 +28,8 @@ pub struct Config {
     pub serving: ServingConfig,
     /// Trainers.
     pub training: TrainingConfig,
+    /// Several processes on one database.
+    pub fleet: FleetConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -142,6 +144,32 @@ pub struct TrainingConfig {
     pub cache_folder: Option<PathBuf>,
 }
 
+/// Several processes on one database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FleetConfig {
+    /// What `perennial serve` does.
+    pub role: Role,
+    /// Port at which a worker answers probes and shows its metrics; 0 takes a free one.
+    pub worker_port: u16,
+    /// Milliseconds between two looks at the store for what was not told.
+    pub poll_ms: u64,
+    /// Seconds for which a worker keeps a learner that has nothing to do.
+    pub idle_seconds: u64,
+    /// Seconds after which a worker with more to do than trainers gives a learner back for others to take.
+    pub share_seconds: u64,
+}
+
+/// What `perennial serve` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes examples, predicts, and trains.
+    All,
+    /// Takes examples and predicts; workers train.
+    Api,
+}
+
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -221,6 +249,12 @@ impl Default for TrainingConfig {
             keep_versions: 20,
             cache_folder: None,
         }
+    }
+}
+
+impl Default for FleetConfig {
+    fn default() -> Self {
+        Self { role: Role::All, worker_port: 7879, poll_ms: 500, idle_seconds: 30, share_seconds: 10 }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::stream::LearnerName;
+use crate::stream::{LearnerId, LearnerName};
 use crate::training::LearnerRecord;
 
 /// The known learners. Cheap to clone.
@@ -21,6 +21,11 @@ impl Directory {
     /// A learner by name.
     pub fn get(&self, name: &LearnerName) -> Option<Arc<LearnerRecord>> {
         self.learners.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Whether a learner is known by number.
+    pub fn is_known(&self, learner: LearnerId) -> bool {
+        self.learners.read().unwrap_or_else(PoisonError::into_inner).values().any(|record| record.id == learner)
     }
 
     /// Keeps a learner.
@@ -40,9 +45,12 @@ impl Directory {
         *known = Arc::new(record);
     }
 
-    /// Forgets a learner.
-    pub fn remove(&self, name: &LearnerName) {
-        self.learners.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    /// Forgets a learner; `false` if another one has its name, or nobody.
+    pub fn remove(&self, record: &LearnerRecord) -> bool {
+        let mut learners = self.learners.write().unwrap_or_else(PoisonError::into_inner);
+        let name = &record.document.name;
+        let is_known = learners.get(name).is_some_and(|known| known.id == record.id);
+        is_known && learners.remove(name).is_some()
     }
 
     /// All of them, in order of name.
@@ -62,7 +70,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::stream::{Feature, FeatureKind, LearnerId, Seq};
+    use crate::stream::{Feature, FeatureKind, Seq};
 
     fn record(id: i64, features: usize, revision: u64) -> LearnerRecord {
         let mut document: crate::training::LearnerDocument = serde_json::from_value(json!({
@@ -94,5 +102,7 @@ mod tests {
         directory.insert(record(2, 1, 1));
         directory.renew(record(1, 2, 5));
         assert_eq!(directory.all()[0].id, LearnerId(2));
+        assert!(!directory.remove(&record(1, 1, 1)), "another one has the name by now");
+        assert!(directory.remove(&record(2, 1, 1)));
     }
 }

@@ -45,12 +45,11 @@ pub async fn by_seq(
 
 async fn delete(state: AppState, path: PathValues, example: ExampleName) -> Result<Json<TombstoneView>, Problem> {
     let learner = path.known_learner(&state).await?;
-    // What is deleted is told to the trainer, also when the client goes away meanwhile.
+    // It is deleted, and whoever trains is told by the store, also when the client goes away meanwhile.
     unbroken(tokio::spawn(async move {
         let seq = match state.store.delete_example(learner.id, &example).await? {
             Deletion::Deleted(seq) => {
                 tracing::info!(learner = %learner.document.name, %seq, "deleted an example");
-                state.supervisor.notify(learner.id);
                 seq
             }
             Deletion::Before(seq) => seq,

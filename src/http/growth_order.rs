@@ -18,7 +18,8 @@ use super::query::{self, Query};
 use super::state::AppState;
 use super::{document, media_type};
 use crate::growth::Refusal;
-use crate::training::{GrowthOrder, GrowthTicket, LearnerRecord, TicketState};
+use crate::stream::LearnerId;
+use crate::training::{Change, Changes, GrowthOrder, GrowthTicket, LearnerRecord, TicketState};
 
 /// Seconds that the answer waits for the growth if `wait` does not say.
 const DEFAULT_WAIT: u64 = 60;
@@ -26,8 +27,8 @@ const DEFAULT_WAIT: u64 = 60;
 /// Seconds by which a wait must end before its request is given up.
 const WAIT_MARGIN: u64 = 5;
 
-/// Pauses between two looks at the order: the first and the longest.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+/// The longest time between two looks at the order, should nobody tell that it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Orders the growth and waits for it, up to `?wait=` seconds.
 pub async fn handle(
@@ -74,19 +75,33 @@ async fn apply(
     wait: Duration,
 ) -> Result<Response, Problem> {
     let until = Instant::now() + wait;
+    // Followed before the order is there: whichever process does it, its end is heard.
+    let mut changes = state.store.changes();
     let mut ticket = state.store.order_growth(record.id, order).await?;
-    state.supervisor.notify(record.id);
-    let mut pause = LOOK_AGAIN.0;
     while ticket.state == TicketState::Planned && !state.is_stopping() {
         let now = Instant::now();
         if now >= until {
             break;
         }
-        tokio::time::sleep(pause.min(until - now)).await;
-        pause = (pause * 2).min(LOOK_AGAIN.1);
+        let told = told_of_orders(&mut changes, record.id);
+        // Told or not, the store says how it stands.
+        tokio::time::timeout(LOOK_AGAIN.min(until - now), told).await.unwrap_or_default();
         ticket = state.store.ticket(record.id, ticket.id).await?.ok_or_else(Problem::learner_not_found)?;
     }
     answer(state, record, ticket).await
+}
+
+/// Waits until something is told of a learner's orders.
+async fn told_of_orders(changes: &mut Changes, learner: LearnerId) {
+    loop {
+        match changes.next().await {
+            Some(Change::Missed) => return,
+            Some(change) if change == Change::Order(learner) => return,
+            Some(_) => {}
+            // The store is closed: there is nothing more to hear.
+            None => std::future::pending().await,
+        }
+    }
 }
 
 async fn answer(state: &AppState, record: &LearnerRecord, ticket: GrowthTicket) -> Result<Response, Problem> {

@@ -2,6 +2,7 @@
 
 use super::growth_view::Preview;
 use super::problem::Problem;
+use super::standing;
 use super::state::AppState;
 use super::unbroken::unbroken;
 use crate::growth::{GrowthRequest, Refusal, plan};
@@ -18,9 +19,8 @@ const EPSILON: f64 = 1e-3;
 /// The plan of this order, or its refusal as a problem.
 pub async fn preview(state: &AppState, record: &LearnerRecord, order: GrowthOrder) -> Result<Preview, Problem> {
     let checkpoint = state.store.checkpoint(record.id).await?.ok_or_else(Problem::learner_not_found)?;
-    let status = state.supervisor.status(record.id);
-    let metrics = status.as_ref().map(|status| status.metrics.clone()).unwrap_or_default();
-    let network = status.map_or_else(|| checkpoint.model.network.clone(), |status| (*status.network).clone());
+    let status = standing::of(state, record).await?.status;
+    let (metrics, network) = (status.metrics.clone(), status.network.clone());
     let document = record.document.clone();
     let (model, examples) = (checkpoint.model, checkpoint.trained_seq.0);
     unbroken(tokio::task::spawn_blocking(move || {
@@ -40,11 +40,7 @@ pub async fn preview(state: &AppState, record: &LearnerRecord, order: GrowthOrde
 
 /// The network of the learner's trainer.
 pub async fn network(state: &AppState, record: &LearnerRecord) -> Result<Network, Problem> {
-    if let Some(status) = state.supervisor.status(record.id) {
-        return Ok((*status.network).clone());
-    }
-    let checkpoint = state.store.checkpoint(record.id).await?.ok_or_else(Problem::learner_not_found)?;
-    Ok(checkpoint.model.network)
+    Ok((*standing::of(state, record).await?.status.network).clone())
 }
 
 /// The nodes that a growth can name: those that produce channels, other than the output.

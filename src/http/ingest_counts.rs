@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
+use prometheus::IntGaugeVec;
+
 use super::state::AppState;
 use crate::stream::decode::DecodeError;
 use crate::stream::writer::WriteError;
-use crate::stream::{Appended, LearnerName};
+use crate::stream::{Appended, LearnerName, Seq};
 
 /// Counts the examples of a request that reached the writer.
 pub fn written(state: &AppState, learner: &LearnerName, examples: usize, outcome: &Result<Appended, WriteError>) {
@@ -47,9 +49,19 @@ fn count(state: &AppState, learner: &LearnerName, outcome: &str, examples: u64) 
 
 /// Answers may overtake each other; the head shown never goes back.
 fn raise_head(state: &AppState, learner: &LearnerName, head: u64) {
+    raise(state, learner, &state.metrics.ingest.head_seq, head);
+}
+
+/// Shows how far a learner's stream goes and how far it is trained, as the store has it. Neither ever goes back.
+pub fn stream(state: &AppState, learner: &LearnerName, head: Seq, trained: Seq) {
+    raise(state, learner, &state.metrics.ingest.head_seq, head.0);
+    raise(state, learner, &state.metrics.ingest.trained_seq, trained.0);
+}
+
+fn raise(state: &AppState, learner: &LearnerName, gauges: &IntGaugeVec, seq: u64) {
     let _one_at_a_time = state.heads.lock().unwrap_or_else(PoisonError::into_inner);
     if state.directory.get(learner).is_some() {
-        let gauge = state.metrics.ingest.head_seq.with_label_values(&[learner.as_str()]);
-        gauge.set(gauge.get().max(i64::try_from(head).unwrap_or(i64::MAX)));
+        let gauge = gauges.with_label_values(&[learner.as_str()]);
+        gauge.set(gauge.get().max(i64::try_from(seq).unwrap_or(i64::MAX)));
     }
 }

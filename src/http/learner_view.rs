@@ -1,18 +1,20 @@
 //! A learner as the surface shows it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::problem::Problem;
+use super::standing::{self, Standing};
 use super::state::AppState;
 use crate::compute::memory::Memory;
 use crate::network::{Network, NodeId};
 use crate::policy::PolicySettings;
 use crate::registry::VersionId;
 use crate::stream::{LearnerName, Schema, Seq, Task};
-use crate::training::memory;
 use crate::training::status::LearnerMetrics;
-use crate::training::{LearnerRecord, TrainerStatus, TrainingSettings, TrainingState};
+use crate::training::{LearnerRecord, TrainingSettings, TrainingState};
 
 /// The alias that predictions use by default.
 pub const LIVE: &str = "live";
@@ -61,6 +63,8 @@ struct Live {
 struct TrainingSummary {
     state: TrainingState,
     steps: u64,
+    /// The process that holds the learner's lease.
+    holder: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -176,42 +180,25 @@ impl LearnerView {
     }
 }
 
-/// Where a learner's trainer stands: by its own word, or by its checkpoint if it is not running here.
+/// Where a learner's trainer stands.
 struct Now {
     trained_seq: Seq,
     training: TrainingSummary,
-    network: Network,
+    network: Arc<Network>,
     memory: Memory,
     metrics: LearnerMetrics,
 }
 
 impl Now {
     async fn of(state: &AppState, record: &LearnerRecord) -> Result<Self, Problem> {
-        if let Some(status) = state.supervisor.status(record.id) {
-            return Ok(Self::by_status(&status));
-        }
-        let checkpoint = state.store.checkpoint(record.id).await?.ok_or_else(Problem::learner_not_found)?;
-        let idle = checkpoint.trained_seq == record.head;
+        let Standing { status, holder } = standing::of(state, record).await?;
         Ok(Self {
-            trained_seq: checkpoint.trained_seq,
-            training: TrainingSummary {
-                state: if idle { TrainingState::Idle } else { TrainingState::Training },
-                steps: 0,
-            },
-            memory: memory::of_step(&checkpoint.model.network, &record.document.training),
-            network: checkpoint.model.network,
-            metrics: LearnerMetrics::default(),
-        })
-    }
-
-    fn by_status(status: &TrainerStatus) -> Self {
-        Self {
             trained_seq: status.trained_seq,
-            training: TrainingSummary { state: status.state, steps: status.steps },
-            network: (*status.network).clone(),
+            training: TrainingSummary { state: status.state, steps: status.steps, holder },
+            network: status.network.clone(),
             memory: status.memory,
             metrics: status.metrics.clone(),
-        }
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::state::AppState;
 use super::unbroken::unbroken;
-use crate::training::LearnerDocument;
+use crate::training::{LearnerDocument, creation};
 
 /// Creates the learner with version 1 as `live`.
 pub async fn handle(
@@ -42,7 +42,7 @@ async fn create(state: AppState, document: LearnerDocument) -> Result<Response, 
     if state.directory.get(&document.name).is_none() && state.directory.len() >= limit {
         return Err(Problem::new(Kind::TooManyLearners, format!("the server keeps at most {limit} learners")));
     }
-    let record = state.supervisor.create(document).await?;
+    let record = creation::create(&state.store, document).await?;
     state.take_up(record.clone()).await;
     tracing::info!(learner = %record.document.name, "created a learner");
     let location = format!("/v1/learners/{}", record.document.name);

@@ -27,11 +27,7 @@ async fn delete(state: AppState, record: LearnerRecord) -> Result<(), Problem> {
     if !state.store.delete_learner(record.id).await? {
         return Err(Problem::learner_not_found());
     }
-    state.supervisor.remove(record.id).await;
-    let name = &record.document.name;
-    state.directory.remove(name);
-    state.predictor.forget(record.id);
-    state.metrics.remove_learner(name.as_str());
-    tracing::info!(learner = %name, "deleted a learner");
+    state.forget(&record).await;
+    tracing::info!(learner = %record.document.name, "deleted a learner");
     Ok(())
 }

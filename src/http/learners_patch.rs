@@ -48,7 +48,6 @@ async fn change(state: AppState, mut record: LearnerRecord, patch: LearnerPatch)
         };
         if let Some(changed) = state.store.update_learner(record.id, record.revision, &document).await? {
             state.directory.renew(changed.clone());
-            state.supervisor.notify(changed.id);
             return Ok(changed);
         }
         record = state.store.learner_by_id(record.id).await?.ok_or_else(Problem::learner_not_found)?;

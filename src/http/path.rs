@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 
 use super::problem::{Kind, Problem};
 use super::state::AppState;
+use super::unbroken::unbroken;
 use crate::stream::LearnerName;
 use crate::training::LearnerRecord;
 
@@ -21,12 +22,22 @@ impl PathValues {
     }
 
     /// The learner that the path names, from memory where it is known: enough for what rows are decoded by
-    /// ([`super::decoding`]).
+    /// ([`super::decoding`]). One that another server created a moment ago is taken up here and now.
     pub async fn known_learner(&self, state: &AppState) -> Result<Arc<LearnerRecord>, Problem> {
-        match state.directory.get(&self.learner_name()?) {
-            Some(record) => Ok(record),
-            None => self.learner(state).await.map(Arc::new),
+        if let Some(record) = state.directory.get(&self.learner_name()?) {
+            return Ok(record);
         }
+        let record = self.learner(state).await?;
+        let taken_up = {
+            let (state, record) = (state.clone(), record.clone());
+            // A client that goes away must not leave a learner half taken up.
+            tokio::spawn(async move {
+                state.take_up(record).await;
+                Ok(())
+            })
+        };
+        unbroken(taken_up).await?;
+        Ok(Arc::new(record))
     }
 
     /// A number in the path; anything else there is a `missing`.

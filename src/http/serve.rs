@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,9 +17,14 @@ use tokio::time::{Instant, Sleep};
 
 use super::router::router;
 use super::state::AppState;
+use super::worker::{self, WorkerState};
+use crate::config::LimitsConfig;
 
 /// Connections for every request that may run at once: more wait to be accepted.
 const CONNECTIONS_PER_REQUEST: usize = 4;
+
+/// Requests that a worker answers at once: probes and scrapes.
+const WORKER_REQUESTS: usize = 16;
 
 /// How much longer than a request a connection may stay without an answer on it.
 const QUIET: Duration = Duration::from_secs(15);
@@ -33,24 +39,51 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     deadline: Duration,
 ) -> io::Result<()> {
-    let limits = &state.config.limits;
-    let connections = Semaphore::new(limits.concurrency.saturating_mul(CONNECTIONS_PER_REQUEST).clamp(1, 1 << 20));
-    let listener = BoundedListener {
-        listener,
-        connections: Arc::new(connections),
-        quiet: Duration::from_secs(limits.request_seconds) + QUIET,
-    };
-    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+    let limits = state.config.limits.clone();
     let signal = {
         let state = state.clone();
         async move {
             shutdown.await;
             state.begin_stop();
-            // The receiver goes only when the server has ended already.
-            stopping.send(()).ok();
         }
     };
-    let mut server = pin!(axum::serve(listener, router(state)).with_graceful_shutdown(signal).into_future());
+    serve_router(bounded(listener, &limits), router(state), signal, deadline).await
+}
+
+/// The same for a worker, which answers probes and metrics.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve_worker(
+    listener: TcpListener,
+    state: WorkerState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    deadline: Duration,
+) -> io::Result<()> {
+    let limits = LimitsConfig { concurrency: WORKER_REQUESTS, ..LimitsConfig::default() };
+    let signal = {
+        let state = state.clone();
+        async move {
+            shutdown.await;
+            state.begin_stop();
+        }
+    };
+    serve_router(bounded(listener, &limits), worker::router(state), signal, deadline).await
+}
+
+async fn serve_router(
+    listener: BoundedListener,
+    router: Router,
+    signal: impl Future<Output = ()> + Send + 'static,
+    deadline: Duration,
+) -> io::Result<()> {
+    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+    let signal = async move {
+        signal.await;
+        // The receiver goes only when the server has ended already.
+        stopping.send(()).ok();
+    };
+    let mut server = pin!(axum::serve(listener, router).with_graceful_shutdown(signal).into_future());
     tokio::select! {
         outcome = &mut server => return outcome,
         _ = stopped => {}
@@ -62,6 +95,12 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+fn bounded(listener: TcpListener, limits: &LimitsConfig) -> BoundedListener {
+    let connections = Semaphore::new(limits.concurrency.saturating_mul(CONNECTIONS_PER_REQUEST).clamp(1, 1 << 20));
+    let quiet = Duration::from_secs(limits.request_seconds) + QUIET;
+    BoundedListener { listener, connections: Arc::new(connections), quiet }
 }
 
 /// A listener for a bounded number of connections.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::directory::Directory;
+use super::following::Following;
+use super::standing::Standings;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::serving::Predictor;
@@ -19,8 +21,8 @@ const PAGE: usize = 100;
 pub struct AppState {
     /// The database.
     pub store: Arc<dyn Store>,
-    /// The trainers.
-    pub supervisor: Supervisor,
+    /// The trainers of this process, if it trains.
+    pub supervisor: Option<Supervisor>,
     /// Predictions.
     pub predictor: Predictor,
     /// The writer of examples.
@@ -31,8 +33,12 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// The learners known here.
     pub(super) directory: Directory,
-    /// Held while the metric of a learner's head is raised.
+    /// Held while the metrics of a learner's stream are raised.
     pub(super) heads: Arc<Mutex<()>>,
+    /// What was seen of the store.
+    pub(super) following: Following,
+    /// Where learners stand that other processes train.
+    pub(super) standings: Standings,
     readiness: Arc<Readiness>,
 }
 
@@ -46,8 +52,8 @@ struct Readiness {
 pub struct Services {
     /// The database.
     pub store: Arc<dyn Store>,
-    /// The trainers.
-    pub supervisor: Supervisor,
+    /// The trainers of this process, if it trains.
+    pub supervisor: Option<Supervisor>,
     /// Predictions.
     pub predictor: Predictor,
     /// The writer of examples.
@@ -59,7 +65,20 @@ impl AppState {
     pub fn new(services: Services, metrics: Metrics, config: Arc<Config>) -> Self {
         let Services { store, supervisor, predictor, writer } = services;
         let (directory, heads, readiness) = Default::default();
-        Self { store, supervisor, predictor, writer, metrics, config, directory, heads, readiness }
+        let (following, standings) = Default::default();
+        Self {
+            store,
+            supervisor,
+            predictor,
+            writer,
+            metrics,
+            config,
+            directory,
+            heads,
+            following,
+            standings,
+            readiness,
+        }
     }
 
     /// Takes up every learner of the store: its metrics, its place in the directory, its live version. From then on the
@@ -78,16 +97,28 @@ impl AppState {
         Ok(())
     }
 
-    /// Takes up one learner.
+    /// Takes up one learner: whoever finds it in the directory finds it served.
     pub(super) async fn take_up(&self, record: LearnerRecord) {
         let name = record.document.name.clone();
         self.metrics.add_learner(name.as_str());
         let head = i64::try_from(record.head.0).unwrap_or(i64::MAX);
         self.metrics.ingest.head_seq.with_label_values(&[name.as_str()]).set(head);
-        let learner = record.id;
-        self.directory.insert(record);
-        if let Err(error) = self.predictor.load_live(learner, &name).await {
+        if let Err(error) = self.predictor.load_live(record.id, &name).await {
             tracing::error!(learner = %name, %error, "the learner cannot be served");
+        }
+        self.directory.insert(record);
+    }
+
+    /// Forgets a learner that is deleted; when this returns nothing of it runs here any more.
+    pub(super) async fn forget(&self, record: &LearnerRecord) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.remove(record.id).await;
+        }
+        self.predictor.forget(record.id);
+        self.following.forget(record.id);
+        self.standings.forget(record.id);
+        if self.directory.remove(record) {
+            self.metrics.remove_learner(record.document.name.as_str());
         }
     }
 

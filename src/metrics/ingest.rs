@@ -14,6 +14,8 @@ pub struct IngestMetrics {
     pub commit_failures: IntCounterVec,
     /// The newest committed example of a learner.
     pub head_seq: IntGaugeVec,
+    /// The newest example of a learner that was offered to its trainer as new, as far as it is committed or known here.
+    pub trained_seq: IntGaugeVec,
 }
 
 impl IngestMetrics {
@@ -43,6 +45,12 @@ impl IngestMetrics {
             ),
             commit_seconds: histogram(registry, "ingest_commit_duration_seconds", "Seconds of a group commit.", SHORT),
             head_seq: gauges(registry, "stream_head_seq", "The newest committed example of a learner.", &["learner"]),
+            trained_seq: gauges(
+                registry,
+                "stream_trained_seq",
+                "The newest example that was offered to the trainer as new.",
+                &["learner"],
+            ),
         }
     }
 
@@ -50,13 +58,17 @@ impl IngestMetrics {
         for outcome in Self::OUTCOMES {
             self.examples.with_label_values(&[learner, outcome]).inc_by(0);
         }
-        self.head_seq.with_label_values(&[learner]).add(0);
+        for gauge in [&self.head_seq, &self.trained_seq] {
+            gauge.with_label_values(&[learner]).add(0);
+        }
     }
 
     pub(super) fn remove_learner(&self, learner: &str) {
         for outcome in Self::OUTCOMES {
             forget(self.examples.remove_label_values(&[learner, outcome]));
         }
-        forget(self.head_seq.remove_label_values(&[learner]));
+        for gauge in [&self.head_seq, &self.trained_seq] {
+            forget(gauge.remove_label_values(&[learner]));
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Metrics: one struct per subsystem, cheap to clone, over one registry.
 //!
 //! The doc comment of a field is the metric's HELP. Label sets that are known from the start are created at 0; a
-//! learner's are created with it and removed with it.
+//! learner's are created with it and removed with it. A process exports what it does: one that does not train has nothing
+//! to say of training, and one that only trains nothing of streams and predictions.
 
 mod cache;
 mod http;
@@ -36,32 +37,50 @@ pub struct Metrics {
     pub store: StoreMetrics,
 }
 
+/// What a process does, and so exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything.
+    All,
+    /// It takes examples and predicts, and does not train.
+    Api,
+    /// It trains.
+    Worker,
+}
+
 impl Metrics {
     /// A new registry with every metric in it.
     pub fn new() -> Self {
+        Self::of(Part::All)
+    }
+
+    /// A new registry with the metrics of a process that does this.
+    pub fn of(part: Part) -> Self {
         let registry = Registry::new();
         register::build_info(&registry);
+        // What is not exported is counted all the same, where nobody looks.
+        let unseen = Registry::new();
+        let served = if part == Part::Worker { &unseen } else { &registry };
+        let trained = if part == Part::Api { &unseen } else { &registry };
         Self {
             http: HttpMetrics::new(&registry),
-            ingest: IngestMetrics::new(&registry),
-            training: TrainingMetrics::new(&registry),
-            serving: ServingMetrics::new(&registry),
+            ingest: IngestMetrics::new(served),
+            training: TrainingMetrics::new(trained),
+            serving: ServingMetrics::new(served),
             store: StoreMetrics::new(&registry),
             registry,
         }
     }
 
-    /// Creates a learner's label sets at 0.
+    /// Creates the label sets of a learner that is served at 0; those of training come with its trainer.
     pub fn add_learner(&self, learner: &str) {
         self.ingest.add_learner(learner);
-        self.training.add_learner(learner);
         self.serving.add_learner(learner);
     }
 
-    /// Removes a deleted learner's label sets.
+    /// Removes the label sets of a deleted learner that was served; those of training go with its trainer.
     pub fn remove_learner(&self, learner: &str) {
         self.ingest.remove_learner(learner);
-        self.training.remove_learner(learner);
         self.serving.remove_learner(learner);
     }
 
@@ -92,6 +111,7 @@ mod tests {
     fn exported() -> BTreeSet<String> {
         let metrics = Metrics::new();
         metrics.add_learner("digits");
+        metrics.training.add_learner("digits");
         metrics.training.set_widths("digits", [("hidden1", 8)]);
         metrics.http.requests.with_label_values(&["/", "GET", "200"]).inc();
         metrics.http.seconds.with_label_values(&["/", "GET"]).observe(0.1);
@@ -139,9 +159,28 @@ mod tests {
     fn a_removed_learner_leaves_no_series() {
         let metrics = Metrics::new();
         metrics.add_learner("digits");
+        metrics.training.add_learner("digits");
         metrics.training.set_widths("digits", [("hidden1", 8)]);
         assert!(metrics.render().contains("learner=\"digits\""));
         metrics.remove_learner("digits");
+        metrics.training.remove_learner("digits");
         assert!(!metrics.render().contains("digits"), "{}", metrics.render());
+    }
+
+    #[test]
+    fn every_metric_is_exported_by_servers_or_by_workers() {
+        let names = |part| -> BTreeSet<String> {
+            let metrics = Metrics::of(part);
+            metrics.add_learner("digits");
+            metrics.training.add_learner("digits");
+            let page = metrics.render();
+            let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+            types.map(|rest| first_word(rest).to_owned()).collect()
+        };
+        let (all, api, worker) = (names(Part::All), names(Part::Api), names(Part::Worker));
+        assert_eq!(&api | &worker, all);
+        let both = ["perennial_build_info", "perennial_db_pool_connections", "perennial_http_requests_in_flight"];
+        assert_eq!((&api & &worker).into_iter().collect::<Vec<_>>(), both);
+        assert!(api.contains("perennial_stream_trained_seq") && worker.contains("perennial_train_steps_total"));
     }
 }

@@ -22,8 +22,6 @@ pub struct TrainingMetrics {
     pub nonfinite: IntCounterVec,
     /// Turns of trainers that failed and are tried again.
     pub failures: IntCounterVec,
-    /// The newest example that was offered to the trainer as new.
-    pub trained_seq: IntGaugeVec,
     /// Share of examples predicted right before they were learned, newest rows.
     pub progressive_accuracy: GaugeVec,
     /// Mean loss on the newest holdout rows.
@@ -90,12 +88,6 @@ impl TrainingMetrics {
                 "Turns of trainers that failed and are tried again.",
                 learner,
             ),
-            trained_seq: gauges(
-                registry,
-                "stream_trained_seq",
-                "The newest example that was offered to the trainer as new.",
-                learner,
-            ),
             progressive_accuracy: real_gauges(
                 registry,
                 "progressive_accuracy",
@@ -154,11 +146,12 @@ impl TrainingMetrics {
         *known = now;
     }
 
-    pub(super) fn add_learner(&self, learner: &str) {
+    /// Creates the label sets of a learner that this process trains at 0.
+    pub fn add_learner(&self, learner: &str) {
         for counter in [&self.steps, &self.examples, &self.nonfinite, &self.failures] {
             counter.with_label_values(&[learner]).inc_by(0);
         }
-        for gauge in [&self.trained_seq, &self.parameters, &self.layers] {
+        for gauge in [&self.parameters, &self.layers] {
             gauge.with_label_values(&[learner]).add(0);
         }
         for gauge in [&self.loss, &self.progressive_accuracy, &self.holdout_loss, &self.growth_max_rel_diff] {
@@ -181,17 +174,26 @@ impl TrainingMetrics {
         }
     }
 
-    pub(super) fn remove_learner(&self, learner: &str) {
+    /// This process trains the learner no longer: what is measured of it goes, what was counted stays.
+    pub fn rest(&self, learner: &str) {
         self.set_widths(learner, []);
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).remove(learner);
-        for counter in [&self.steps, &self.examples, &self.nonfinite, &self.failures] {
-            forget(counter.remove_label_values(&[learner]));
-        }
-        for gauge in [&self.trained_seq, &self.parameters, &self.layers] {
+        for gauge in [&self.parameters, &self.layers] {
             forget(gauge.remove_label_values(&[learner]));
         }
         for gauge in [&self.loss, &self.progressive_accuracy, &self.holdout_loss, &self.growth_max_rel_diff] {
             forget(gauge.remove_label_values(&[learner]));
+        }
+        for kind in Self::MEMORY {
+            forget(self.memory.remove_label_values(&[learner, kind]));
+        }
+    }
+
+    /// Removes a deleted learner's label sets.
+    pub fn remove_learner(&self, learner: &str) {
+        self.rest(learner);
+        for counter in [&self.steps, &self.examples, &self.nonfinite, &self.failures] {
+            forget(counter.remove_label_values(&[learner]));
         }
         for op in Self::OPS {
             forget(self.growth_refusals.remove_label_values(&[learner, op]));
@@ -201,9 +203,6 @@ impl TrainingMetrics {
         }
         for outcome in Self::GATE {
             forget(self.gate.remove_label_values(&[learner, outcome]));
-        }
-        for kind in Self::MEMORY {
-            forget(self.memory.remove_label_values(&[learner, kind]));
         }
         for outcome in Self::PUBLISHED {
             forget(self.published.remove_label_values(&[learner, outcome]));

@@ -142,9 +142,8 @@ impl Predictor {
     }
 
     /// `live` moved: load in the background and swap.
-    pub fn live_moved(&self, learner: LearnerId, version: VersionId) {
+    pub fn live_moved(&self, learner: LearnerId) {
         let Some(slot) = self.inner.slots.get(learner) else { return };
-        tracing::debug!(learner = learner.0, version = version.0, "live moved");
         if slot.moved() {
             let inner = Arc::downgrade(&self.inner);
             self.inner.runtime.spawn(async move {

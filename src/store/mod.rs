@@ -19,7 +19,7 @@ mod values;
 mod suite;
 
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SoleProcess, SqliteStore};
 
 use std::sync::Arc;
 use std::time::Duration;

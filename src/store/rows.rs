@@ -4,6 +4,7 @@
 //! are read here. For the stores alone.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,7 +15,10 @@ use super::placement::Standing;
 use super::values::{digest, document, number, time};
 use crate::registry::retention::Kept;
 use crate::registry::{BlobDigest, Version, VersionId};
-use crate::stream::{Correction, CorrectionKind, Entry, Label, LearnerId, Seq, StoreError, StoredExample, row_codec};
+use crate::stream::{
+    Correction, CorrectionKind, Entry, Label, LearnerId, LearnerName, Seq, StoreError, StoredExample, row_codec,
+};
+use crate::training::fleet::{Failure, Holder, Overview};
 use crate::training::{Checkpoint, GrowthTicket, JournalRecord, LearnerRecord, TicketState};
 
 /// Decodes rows on a thread that may take its time: examples are many, models' documents long.
@@ -43,6 +47,35 @@ pub(super) fn learner(row: &impl Columns) -> Result<LearnerRecord, StoreError> {
         revision: number(row.integer("revision")?, &what)?,
         created_at: time(row.integer("created_at")?, &what)?,
         head: Seq(number(row.integer("head")?, &what)?),
+    })
+}
+
+/// Where a learner stands; `at` is the time of the look by the database's clock.
+pub(super) fn overview(row: &impl Columns, at: i64) -> Result<Overview, StoreError> {
+    let id = row.integer("id")?;
+    let what = format!("learner {id}");
+    let whole = |column| number(row.optional_integer(column)?.unwrap_or(0), &what);
+    // Microseconds from now on; none if it is past.
+    let ahead = |column| -> Result<Duration, StoreError> {
+        let time = row.optional_integer(column)?.unwrap_or(0);
+        Ok(Duration::from_micros(time.saturating_sub(at).max(0).unsigned_abs()))
+    };
+    let live = whole("live")?;
+    let (expires_in, retry_in) = (ahead("expires_at")?, ahead("retry_at")?);
+    let text = |column| Ok::<_, StoreError>(row.optional_text(column)?.map(str::to_owned));
+    Ok(Overview {
+        learner: LearnerId(id),
+        name: LearnerName::parse(row.text("name")?).map_err(|_| damaged(&what, "its name is none"))?,
+        revision: whole("revision")?,
+        head: Seq(whole("head")?),
+        trained_seq: Seq(whole("trained_seq")?),
+        position: whole("position")?,
+        last_version: VersionId(whole("last_version")?),
+        live: (live > 0).then_some(VersionId(live)),
+        orders: whole("orders")?,
+        token: whole("token")?,
+        holder: text("owner")?.map(|owner| Holder { owner, expires_in }),
+        failure: text("failure")?.map(|kind| Failure { kind, retry_in }),
     })
 }
 

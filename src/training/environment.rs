@@ -10,7 +10,6 @@ use tokio::runtime::Handle;
 
 use super::error::TrainingError;
 use super::store::Store;
-use super::supervisor::LiveMoved;
 use crate::compute::pool::Pool;
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
@@ -24,7 +23,6 @@ pub(super) struct Environment {
     pub pool: Pool,
     pub device: Device,
     pub metrics: TrainingMetrics,
-    pub live_moved: LiveMoved,
     pub config: TrainingConfig,
     /// Names this process among the holders of leases.
     pub owner: String,

@@ -45,6 +45,22 @@ pub enum TrainingError {
 }
 
 impl TrainingError {
+    /// What kind of failure it is, for everybody who sees the learner; the words are for the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+            Self::Network(_) => "network",
+            Self::Growth(_) => "growth",
+            Self::Step(_) => "step",
+            Self::Optimizer(_) => "optimizer",
+            Self::Tensor(_) => "tensor",
+            Self::Damaged(_) => "damaged",
+            Self::Leased => "leased",
+            Self::Gone => "gone",
+            Self::Panicked(_) => "panicked",
+        }
+    }
+
     /// Whether another trainer has, or may have, the learner: no fault, only a reason to wait.
     pub fn is_lease(&self) -> bool {
         matches!(self, Self::Leased | Self::Store(StoreError::LeaseLost))

@@ -1,4 +1,4 @@
-//! Loading a trainer from its checkpoint, and telling without loading whether there is anything to do.
+//! Loading a trainer from its checkpoint.
 //!
 //! What a checkpoint does not hold is rebuilt: the history from the stream's labels, the inputs after the checkpoint from
 //! the journal. Called by the supervisor at a learner's turn.
@@ -17,11 +17,8 @@ use super::history::{History, Holdout};
 use super::inputs::Attention;
 use super::journal::JournalRecord;
 use super::learned::Learned;
-use super::learner::LearnerRecord;
-use super::memory;
 use super::progress::Progress;
 use super::rows::Rows;
-use super::status::{TrainerStatus, TrainingState};
 use super::store::Fence;
 use super::trainer::{KEEP_NONE, Trainer};
 use crate::compute::optimizer::OptimizerState;
@@ -31,59 +28,14 @@ use crate::registry::BlobDigest;
 use crate::stream::{LearnerId, Seq};
 
 /// The kinds of inputs, as the journal's queries take them.
-const INPUT_KINDS: [&str; 5] = ["round", "pass", "order", "settings", "corrections"];
+pub(super) const INPUT_KINDS: [&str; 5] = ["round", "pass", "order", "settings", "corrections"];
 /// Journal records read at a time.
 const PAGE: usize = 1_000;
 
-/// A learner's checkpoint as it is shown before its trainer is loaded.
-pub(super) struct Dormant {
-    pub status: TrainerStatus,
-    /// Whether a trainer would find something to do.
-    pub awake: Awake,
-}
-
-/// Whether there is something to do for a trainer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awake {
-    Yes,
-    No,
-}
-
-/// What a learner's checkpoint says, without its weights.
-pub(super) async fn dormant(environment: &Environment, record: &LearnerRecord) -> Result<Dormant, TrainingError> {
-    let store = &environment.store;
-    let checkpoint = store.checkpoint(record.id).await?.ok_or_else(|| missing("checkpoint"))?;
-    let progress = read_progress(&checkpoint)?;
-    let inputs = store.journal(record.id, checkpoint.position, &INPUT_KINDS, 1).await?;
-    let head = store.head(record.id).await?;
-    let quiet = head == checkpoint.trained_seq
-        && inputs.is_empty()
-        && record.revision == progress.revision
-        && progress.wanted.is_none()
-        && !progress.gate.learned
-        && store.corrections(record.id, progress.corrections, 1).await?.is_empty()
-        && progress.passes.next(progress.examples, head, progress.training.max_passes).is_none()
-        && store.next_ticket(record.id).await?.is_none();
-    let (state, awake) = if quiet { (TrainingState::Idle, Awake::No) } else { (TrainingState::Training, Awake::Yes) };
-    let status = TrainerStatus {
-        state,
-        trained_seq: checkpoint.trained_seq,
-        steps: progress.steps,
-        metrics: progress.metrics(),
-        memory: memory::of_step(&checkpoint.model.network, &progress.training),
-        network: Arc::new(checkpoint.model.network),
-    };
-    Ok(Dormant { status, awake })
-}
-
 impl Trainer {
-    /// Takes the lease and loads a learner's trainer.
-    pub fn load(environment: &Arc<Environment>, learner: LearnerId) -> Result<Self, TrainingError> {
-        let store = &environment.store;
-        let fence = environment
-            .wait(store.acquire_lease(learner, &environment.owner, environment.lease()))?
-            .ok_or(TrainingError::Leased)?;
-        Self::from_checkpoint(environment, learner, fence)
+    /// Loads a learner's trainer under a lease.
+    pub fn load(environment: &Arc<Environment>, fence: Fence) -> Result<Self, TrainingError> {
+        Self::from_checkpoint(environment, fence.learner, fence)
     }
 
     /// Goes back to the checkpoint under the same lease; the inputs since then are done again, and the one at `position` of
@@ -162,11 +114,11 @@ pub(super) fn blob(environment: &Environment, digest: BlobDigest) -> Result<Vec<
     environment.wait(environment.store.get_blob(digest))?.ok_or_else(|| missing("blob"))
 }
 
-fn missing(what: &str) -> TrainingError {
+pub(super) fn missing(what: &str) -> TrainingError {
     TrainingError::Damaged(format!("its {what} is missing"))
 }
 
-fn read_progress(checkpoint: &Checkpoint) -> Result<Progress, TrainingError> {
+pub(super) fn read_progress(checkpoint: &Checkpoint) -> Result<Progress, TrainingError> {
     Progress::deserialize(&checkpoint.progress)
         .map_err(|error| TrainingError::Damaged(format!("the checkpoint's progress: {error}")))
 }

@@ -194,7 +194,6 @@ impl Trainer {
         self.live = version;
         self.live_version = None;
         self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
-        (self.environment.live_moved)(self.learner, version);
         Ok(())
     }
 

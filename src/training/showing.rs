@@ -11,7 +11,6 @@ use crate::network::{Network, Shape};
 pub(super) fn show(metrics: &TrainingMetrics, name: &str, status: &TrainerStatus) {
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let network = &status.network;
-    metrics.trained_seq.with_label_values(&[name]).set(whole(status.trained_seq.0));
     metrics.parameters.with_label_values(&[name]).set(whole(network.parameter_count()));
     metrics.layers.with_label_values(&[name]).set(whole(network.layer_count() as u64));
     metrics.set_widths(name, widths(network));

@@ -5,6 +5,7 @@ use time::Duration;
 
 use super::changes::Changes;
 use super::checkpoint::Checkpoint;
+use super::fleet::FleetStore;
 use super::growth_order::{GrowthOrder, GrowthTicket, TicketState};
 use super::journal::{JournalEvent, JournalRecord};
 use super::learner::{LearnerDocument, LearnerRecord};
@@ -159,7 +160,7 @@ pub trait TrainingStore: Send + Sync + 'static {
 
 /// Everything that Perennial asks of a database.
 #[async_trait]
-pub trait Store: StreamStore + RegistryStore + TrainingStore {
+pub trait Store: StreamStore + RegistryStore + TrainingStore + FleetStore {
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 

@@ -1,7 +1,8 @@
 //! The supervisor: gives every learner with something to do its turns on the training pool.
 //!
 //! A fixed number of threads takes learners from one queue; a learner with nothing to do is only a row in a table. What
-//! goes wrong in a turn, a panic included, ends that trainer alone; it is taken up again from its checkpoint.
+//! goes wrong in a turn, a panic included, ends that trainer alone; it is taken up again from its checkpoint. It has to be
+//! followed ([`super::follow`]): what there is to do it learns from the store, as every process of a fleet does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,44 +14,35 @@ use candle_core::Device;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::creation;
 use super::environment::Environment;
 use super::error::TrainingError;
-use super::learner::{LearnerDocument, LearnerRecord};
-use super::learner_slot::LearnerSlot;
-use super::load::{Awake, dormant};
+use super::fleet::{self, Overview};
+use super::learner::LearnerRecord;
+use super::learner_slot::{LearnerSlot, Looked};
 use super::residents::Residents;
 use super::rows::identity;
+use super::sharing::{Share, Sharing};
 use super::showing;
+use super::standing::{Awake, dormant};
 use super::status::TrainerStatus;
-use super::store::{CreateError, Store};
+use super::store::Store;
 use super::turns::TurnQueue;
 use crate::compute::device;
 use crate::compute::pool::Pool;
 use crate::compute::precision::{Precision, PrecisionError};
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
-use crate::registry::VersionId;
 use crate::stream::{LearnerId, StoreError};
-
-/// Called after a commit that moved `live`.
-pub type LiveMoved = Arc<dyn Fn(LearnerId, VersionId) + Send + Sync>;
 
 /// Learners read from the store at a time.
 const PAGE: usize = 100;
 
-/// Why training cannot be started or a learner not created.
+/// Why training cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
-    /// The store refused the learner.
-    #[error(transparent)]
-    Create(#[from] CreateError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The network cannot be built from the document.
-    #[error(transparent)]
-    Network(#[from] crate::network::NetworkError),
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] device::DeviceError),
@@ -60,9 +52,9 @@ pub enum SupervisorError {
     /// The pool cannot be started.
     #[error(transparent)]
     Pool(#[from] crate::compute::pool::PoolError),
-    /// Anything else that went wrong inside.
-    #[error("{0}")]
-    Failed(String),
+    /// The system gives no thread.
+    #[error("cannot start a trainer thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// The trainers of this process. Cheap to clone.
@@ -78,9 +70,13 @@ pub(super) struct Inner {
     pub residents: Residents,
     /// Set when the process stops.
     pub stopping: AtomicBool,
+    /// This process's part of the learners.
+    pub share: Share,
     /// Ends the tasks of the async runtime.
-    ending: CancellationToken,
+    pub ending: CancellationToken,
     learners: Mutex<BTreeMap<LearnerId, Arc<LearnerSlot>>>,
+    /// What could not be taken up, as it looked then: it is not tried again before something changes.
+    damaged: Mutex<BTreeMap<LearnerId, Looked>>,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -93,7 +89,7 @@ impl Supervisor {
         store: Arc<dyn Store>,
         config: &TrainingConfig,
         metrics: TrainingMetrics,
-        live_moved: LiveMoved,
+        sharing: Sharing,
     ) -> Result<Self, SupervisorError> {
         let environment = Arc::new(Environment {
             store,
@@ -101,17 +97,18 @@ impl Supervisor {
             pool: Pool::start("training", config.threads, config.nice)?,
             device: open_device(config)?,
             metrics,
-            live_moved,
             config: config.clone(),
-            owner: uuid::Uuid::new_v4().to_string(),
+            owner: fleet::process_name(),
         });
         let inner = Arc::new(Inner {
             environment,
             queue: TurnQueue::default(),
             residents: Residents::default(),
             stopping: AtomicBool::new(false),
+            share: Share::new(sharing, config.trainers),
             ending: CancellationToken::new(),
             learners: Mutex::default(),
+            damaged: Mutex::default(),
             threads: Mutex::default(),
         });
         inner.take_up_all().await?;
@@ -120,33 +117,11 @@ impl Supervisor {
             let thread = thread::Builder::new()
                 .name(format!("trainer-{number}"))
                 .spawn(move || shared.run_turns())
-                .map_err(|error| SupervisorError::Failed(format!("cannot start a trainer thread: {error}")))?;
+                .map_err(SupervisorError::Thread)?;
             lock(&inner.threads).push(thread);
         }
         tokio::spawn(inner.clone().renew_leases());
         Ok(Self { inner })
-    }
-
-    /// Builds the first network, stores the learner with version 1 and takes it up. Computes off the async runtime.
-    pub async fn create(&self, document: LearnerDocument) -> Result<LearnerRecord, SupervisorError> {
-        let environment = self.inner.environment.clone();
-        let store = environment.store.clone();
-        let (document, first) = tokio::task::spawn_blocking(move || {
-            creation::first_state(&environment, &document).map(|first| (document, first))
-        })
-        .await
-        .map_err(|error| SupervisorError::Failed(format!("the first network: {error}")))??;
-        let (version, checkpoint) = creation::put_blobs(&*store, first).await?;
-        let record = store.create_learner(&document, version, checkpoint).await?;
-        self.inner.take_up(&record).await?;
-        // Rows may have come between the two.
-        self.inner.notify(record.id);
-        Ok(record)
-    }
-
-    /// There may be something to do: new rows, an order, changed settings.
-    pub fn notify(&self, learner: LearnerId) {
-        self.inner.notify(learner);
     }
 
     /// Ends a learner's trainer at its next step boundary and forgets it; returns when no step of it runs any more.
@@ -154,8 +129,8 @@ impl Supervisor {
         let Some(slot) = lock(&self.inner.learners).remove(&learner) else { return };
         slot.removed.store(true, Ordering::Relaxed);
         self.inner.queue.remove(learner).await;
-        self.inner.residents.remove(learner);
-        slot.set_fence(None);
+        self.inner.let_go(&slot);
+        self.inner.environment.metrics.remove_learner(slot.name.as_str());
         // Its rows are many allocations and files: freeing them is not for the async runtime.
         let environment = self.inner.environment.clone();
         let _ = tokio::task::spawn_blocking(move || {
@@ -165,9 +140,14 @@ impl Supervisor {
         .await;
     }
 
-    /// A snapshot of a trainer; `None` for unknown learners.
+    /// A snapshot of a trainer; `None` for learners that are unknown here or that another process has trained since.
     pub fn status(&self, learner: LearnerId) -> Option<Arc<TrainerStatus>> {
-        self.inner.slot(learner).map(|slot| slot.status())
+        self.inner.slot(learner).filter(|slot| slot.is_current() && !slot.is_elsewhere()).map(|slot| slot.status())
+    }
+
+    /// How many learners this process holds.
+    pub fn held(&self) -> usize {
+        self.inner.slots().iter().filter(|slot| slot.fence().is_some()).count()
     }
 
     /// Ends all turns at the next step boundary, writes checkpoints, gives leases back.
@@ -181,8 +161,7 @@ impl Supervisor {
                     tracing::error!("a trainer thread had panicked");
                 }
             }
-            let slots: Vec<Arc<LearnerSlot>> = lock(&inner.learners).values().cloned().collect();
-            for slot in slots {
+            for slot in inner.slots() {
                 inner.put_away(&slot);
             }
             inner.ending.cancel();
@@ -212,7 +191,7 @@ impl Inner {
     /// Gives a learner a turn; nothing for learners that are not (or no longer) here, nor during the pause after a turn that
     /// failed, at whose end one comes anyway.
     pub fn notify(&self, learner: LearnerId) {
-        if self.slot(learner).is_some_and(|slot| !slot.rests()) {
+        if self.slot(learner).is_some_and(|slot| !slot.is_paused()) {
             self.queue.push(learner);
         }
     }
@@ -233,13 +212,19 @@ impl Inner {
         lock(&self.learners).get(&learner).cloned()
     }
 
-    /// Forgets a learner that is no longer in the store. Called on a thread that may wait for the disk.
-    pub fn forget(&self, learner: LearnerId) {
-        lock(&self.learners).remove(&learner);
-        self.environment.forget_cached(learner);
+    /// All places.
+    pub fn slots(&self) -> Vec<Arc<LearnerSlot>> {
+        lock(&self.learners).values().cloned().collect()
     }
 
-    async fn take_up_all(&self) -> Result<(), SupervisorError> {
+    /// Forgets a learner that is no longer in the store. Called on a thread that may wait for the disk.
+    pub fn forget(&self, slot: &LearnerSlot) {
+        lock(&self.learners).remove(&slot.learner);
+        self.environment.forget_cached(slot.learner);
+        self.environment.metrics.remove_learner(slot.name.as_str());
+    }
+
+    async fn take_up_all(self: &Arc<Self>) -> Result<(), SupervisorError> {
         let mut after = None;
         let mut cached = Vec::new();
         loop {
@@ -259,47 +244,39 @@ impl Inner {
     }
 
     /// Gives a learner its place; its trainer is loaded at its first turn, and only if there is something to do.
-    async fn take_up(&self, record: &LearnerRecord) -> Result<(), SupervisorError> {
+    pub async fn take_up(self: &Arc<Self>, record: &LearnerRecord) -> Result<(), StoreError> {
         let name = &record.document.name;
-        let dormant = match dormant(&self.environment, record).await {
+        let store = &self.environment.store;
+        let Some(overview) = store.overview_of(record.id).await? else { return Ok(()) };
+        let looked = Looked::at(&overview);
+        if lock(&self.damaged).get(&record.id) == Some(&looked) {
+            return Ok(());
+        }
+        let dormant = match dormant(&**store, record).await {
             Ok(dormant) => dormant,
-            Err(TrainingError::Store(error)) if !matches!(error, StoreError::Damaged(_)) => return Err(error.into()),
+            Err(TrainingError::Store(error)) if !matches!(error, StoreError::Damaged(_)) => return Err(error),
             Err(error) => {
                 // One damaged learner must not keep the others from starting.
                 tracing::error!(learner = %name, %error, "learner cannot be taken up");
+                lock(&self.damaged).insert(record.id, looked);
                 return Ok(());
             }
         };
-        showing::show(&self.environment.metrics, name.as_str(), &dormant.status);
-        let slot = LearnerSlot::new(record.id, name.clone(), dormant.status);
-        lock(&self.learners).insert(record.id, Arc::new(slot));
-        if dormant.awake == Awake::Yes {
-            self.queue.push(record.id);
+        if self.share.is_alone() {
+            self.environment.metrics.add_learner(name.as_str());
+            showing::show(&self.environment.metrics, name.as_str(), &dormant.status);
         }
+        let slot = Arc::new(LearnerSlot::new(record.id, name.clone(), dormant.status, overview.token));
+        let slot = lock(&self.learners).entry(record.id).or_insert(slot).clone();
+        self.follow_up(&slot, &overview, dormant.awake);
         Ok(())
     }
 
-    /// Renews the leases of the trainers in memory, until the supervisor stops.
-    async fn renew_leases(self: Arc<Self>) {
-        let lasts = self.environment.lease();
-        let mut ticks = tokio::time::interval(Duration::from_secs(self.environment.config.lease_seconds.max(1)) / 3);
-        loop {
-            tokio::select! {
-                () = self.ending.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let slots: Vec<Arc<LearnerSlot>> = lock(&self.learners).values().cloned().collect();
-            for slot in slots {
-                let Some(fence) = slot.fence() else { continue };
-                match self.environment.store.renew_lease(fence, lasts).await {
-                    Ok(()) => {}
-                    Err(StoreError::LeaseLost) if slot.fence() == Some(fence) => {
-                        slot.lease_lost.store(true, Ordering::Relaxed);
-                    }
-                    Err(StoreError::LeaseLost) => {}
-                    Err(error) => tracing::warn!(learner = %slot.name, %error, "lease not renewed"),
-                }
-            }
+    /// Gives a learner that has something to do its first turn.
+    fn follow_up(self: &Arc<Self>, slot: &Arc<LearnerSlot>, overview: &Overview, awake: Awake) {
+        slot.set_elsewhere(overview.trained_elsewhere(&self.environment.owner).is_some());
+        if awake == Awake::Yes && !slot.is_elsewhere() {
+            self.take_soon(slot);
         }
     }
 }

@@ -79,6 +79,8 @@ pub(super) struct TurnLimits<'a> {
     pub until: Instant,
     /// Set when the process stops or the learner is deleted.
     pub stop: [&'a AtomicBool; 2],
+    /// Set when the turn is to end at a boundary between inputs, so that another process can go on.
+    pub wanted_back: &'a AtomicBool,
 }
 
 impl TurnLimits<'_> {
@@ -88,6 +90,10 @@ impl TurnLimits<'_> {
 
     fn over(&self) -> bool {
         Instant::now() >= self.until
+    }
+
+    fn wanted_back(&self) -> bool {
+        self.wanted_back.load(Ordering::Relaxed)
     }
 }
 
@@ -110,7 +116,8 @@ impl Trainer {
         // Every turn does something, however short it is, so that a learner comes to its end also among many.
         let mut acted = false;
         loop {
-            if limits.stopped() || (acted && limits.over()) {
+            let is_wanted_back = limits.wanted_back() && self.work.is_none();
+            if limits.stopped() || (acted && (limits.over() || is_wanted_back)) {
                 return Ok(TurnEnd::More);
             }
             acted = true;

@@ -100,6 +100,12 @@ impl TurnQueue {
         turns.running.contains_key(&learner) || turns.waiting.contains(&learner)
     }
 
+    /// How many learners have something to do.
+    pub fn len(&self) -> usize {
+        let turns = self.lock();
+        turns.running.len() + turns.waiting.len()
+    }
+
     /// No more turns.
     pub fn close(&self) {
         let mut turns = self.lock();

@@ -9,13 +9,14 @@ use perennial::metrics::Metrics;
 use perennial::serving::Predictor;
 use perennial::store::SqliteStore;
 use perennial::stream::writer::Writer;
-use perennial::training::{Store, Supervisor};
+use perennial::training::{Follower, Sharing, Store, Supervisor, follow};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test says that it hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,6 +28,7 @@ pub struct Server {
     pub state: AppState,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<std::io::Result<()>>,
+    following: CancellationToken,
     _folder: TempDir,
 }
 
@@ -87,16 +89,16 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("perennial.db")).await.unwrap());
         let metrics = Metrics::new();
         let predictor = Predictor::start(store.clone(), &config.serving, metrics.serving.clone());
-        let swapped = predictor.clone();
-        let live_moved = Arc::new(move |learner, version| swapped.live_moved(learner, version));
-        let supervisor =
-            Supervisor::start(store.clone(), &config.training, metrics.training.clone(), live_moved).await.unwrap();
-        let trainers = supervisor.clone();
-        let committed = Arc::new(move |learner, _| trainers.notify(learner));
-        let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone(), committed);
-        let services = Services { store, supervisor, predictor, writer };
+        let training = metrics.training.clone();
+        let supervisor = Supervisor::start(store.clone(), &config.training, training, Sharing::Alone).await.unwrap();
+        let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone(), Arc::new(|_, _| {}));
+        let services = Services { store: store.clone(), supervisor: Some(supervisor.clone()), predictor, writer };
+        let look_every = Duration::from_millis(config.fleet.poll_ms);
         let state = AppState::new(services, metrics, Arc::new(config));
         state.load_learners().await.unwrap();
+        let following = CancellationToken::new();
+        let followers: Vec<Arc<dyn Follower>> = vec![Arc::new(state.clone()), Arc::new(supervisor)];
+        tokio::spawn(follow::follow(store, look_every, followers, following.clone()));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -106,7 +108,7 @@ impl Server {
         };
         let task = tokio::spawn(serve(listener, state.clone(), shutdown, Duration::from_secs(5)));
         let client = reqwest::Client::new();
-        Self { base, client, state, stop: Some(stop), task, _folder: folder }
+        Self { base, client, state, stop: Some(stop), task, following, _folder: folder }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -172,7 +174,8 @@ impl Server {
         self.stop.take().expect("a server stops once").send(()).ok();
         (&mut self.task).await.unwrap().unwrap();
         self.state.writer.stop().await;
-        self.state.supervisor.stop().await;
+        self.following.cancel();
+        self.state.supervisor.as_ref().expect("it trains").stop().await;
         self.state.predictor.stop().await;
         self.state.store.close().await;
     }

@@ -45,3 +45,33 @@ fn an_address_in_use_and_a_file_that_is_no_database_are_clear_errors() {
     let text = serve(&["--port", "0", "--database", &format!("sqlite:{}", file.display())]);
     assert!(text.contains("letter.txt") && text.contains("no SQLite database"), "{text}");
 }
+
+/// Runs a command that must fail; what it says.
+fn refused(arguments: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_perennial")).args(arguments).output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_second_server_on_one_file_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("plain");
+    let server = Process::start(folder.path());
+    let text = refused(&["serve", "--port", "0", "--data-dir", data]);
+    assert!(text.contains("serves it already") && text.contains("perennial.db"), "{text}");
+    server.kill();
+    // The lock went with the process, however that ended.
+    assert_eq!(Process::start(folder.path()).terminate(), Some(0));
+}
+
+#[test]
+fn workers_and_servers_without_trainers_are_refused_on_sqlite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("plain");
+    for arguments in [&["serve", "--role", "api", "--port", "0"][..], &["worker", "--port", "0"]] {
+        let text = refused(&[arguments, &["--data-dir", data]].concat());
+        assert!(text.contains("one process owns a SQLite file") && text.contains("postgres://"), "{text}");
+    }
+}

@@ -9,7 +9,7 @@ use crate::stream::decode::DecodeError;
 use crate::stream::writer::WriteError;
 use crate::stream::{AppendRefusal, StoreError};
 use crate::training::CreateError;
-use crate::training::supervisor::SupervisorError;
+use crate::training::creation::CreationError;
 
 impl Problem {
     /// Something broke inside; `reason` goes to the log alone.
@@ -85,20 +85,17 @@ impl From<PredictError> for Problem {
     }
 }
 
-impl From<SupervisorError> for Problem {
-    fn from(error: SupervisorError) -> Self {
+impl From<CreationError> for Problem {
+    fn from(error: CreationError) -> Self {
         match error {
-            SupervisorError::Create(CreateError::Duplicate) => {
+            CreationError::Create(CreateError::Duplicate) => {
                 Self::new(Kind::LearnerExists, "there is a learner of this name").at("/name", "is taken")
             }
-            SupervisorError::Create(CreateError::Store(error)) | SupervisorError::Store(error) => error.into(),
-            SupervisorError::Network(error) => {
+            CreationError::Create(CreateError::Store(error)) | CreationError::Store(error) => error.into(),
+            CreationError::Network(error) => {
                 Self::new(Kind::InvalidDocument, "the network cannot be built").at("/network", error.to_string())
             }
-            SupervisorError::Device(error) => Self::internal(&error),
-            SupervisorError::Precision(error) => Self::internal(&error),
-            SupervisorError::Pool(error) => Self::internal(&error),
-            SupervisorError::Failed(reason) => Self::internal(&reason),
+            CreationError::Failed(reason) => Self::internal(&reason),
         }
     }
 }

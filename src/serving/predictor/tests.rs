@@ -185,7 +185,7 @@ async fn several_moves_in_a_row_end_at_the_newest() {
     let fixture = fixture(9, ServingConfig::default()).await;
     for number in 2..=9 {
         fixture.registry.set_live(number);
-        fixture.predictor.live_moved(LEARNER, VersionId(number));
+        fixture.predictor.live_moved(LEARNER);
     }
     let mut newest = VersionId(1);
     while newest != VersionId(9) {

@@ -25,7 +25,8 @@ impl PostgresStore {
             "INSERT INTO leases (learner_id, owner, token, expires_at)
              SELECT id, $2, 1, micros() + $3 FROM learners WHERE id = $1 FOR KEY SHARE
              ON CONFLICT (learner_id) DO UPDATE
-             SET owner = excluded.owner, token = leases.token + 1, expires_at = excluded.expires_at
+             SET owner = excluded.owner, token = leases.token + 1, expires_at = excluded.expires_at, failure = NULL,
+                 retry_at = 0
              WHERE leases.owner IS NULL OR leases.owner = excluded.owner OR leases.expires_at <= micros()
              RETURNING token",
         )
@@ -70,7 +71,7 @@ impl PostgresStore {
 }
 
 /// Microseconds to add to a time of this century without leaving the column.
-fn lasting(lasts: Duration) -> i64 {
+pub(super) fn lasting(lasts: Duration) -> i64 {
     later(0, lasts).min(i64::MAX / 2)
 }
 

@@ -12,6 +12,7 @@ mod commit;
 mod corrections;
 mod deletion;
 mod examples;
+mod fleet;
 mod journal;
 mod learners;
 mod leases;

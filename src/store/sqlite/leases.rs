@@ -24,7 +24,7 @@ impl SqliteStore {
         let token: Option<i64> = sqlx::query_scalar(
             "INSERT INTO leases (learner_id, owner, token, expires_at) SELECT id, ?2, 1, ?3 FROM learners WHERE id = ?1
              ON CONFLICT (learner_id) DO UPDATE
-             SET owner = excluded.owner, token = token + 1, expires_at = excluded.expires_at
+             SET owner = excluded.owner, token = token + 1, expires_at = excluded.expires_at, failure = NULL, retry_at = 0
              WHERE leases.owner IS NULL OR leases.owner = excluded.owner OR leases.expires_at <= ?4
              RETURNING token",
         )

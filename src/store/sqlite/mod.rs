@@ -10,12 +10,14 @@ mod commit;
 mod corrections;
 mod deletion;
 mod examples;
+mod fleet;
 mod journal;
 mod learners;
 mod leases;
 mod open;
 mod presence;
 mod registry;
+mod sole;
 mod stream;
 mod tickets;
 mod training;
@@ -35,6 +37,8 @@ use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
 use presence::Presence;
 use write::WriteTransaction;
+
+pub use sole::SoleProcess;
 
 /// The store in one SQLite file. Cheap to clone.
 #[derive(Clone)]

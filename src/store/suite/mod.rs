@@ -14,6 +14,7 @@ pub(super) mod changes;
 pub(super) mod corrections;
 pub(super) mod damage;
 pub(super) mod fixtures;
+pub(super) mod fleet;
 pub(super) mod ingest;
 pub(super) mod learners;
 pub(super) mod registry;
@@ -102,6 +103,10 @@ macro_rules! store_suite {
                 journal_positions_are_dense,
                 the_journal_is_filtered_by_kind_in_order,
                 tickets_are_taken_in_order_and_keep_their_outcome;
+            fleet:
+                an_overview_shows_where_every_learner_stands,
+                a_lease_shows_its_holder_until_it_runs_out_by_the_clock_of_the_database,
+                a_failure_is_shown_until_the_learner_is_taken_again;
             changes:
                 what_is_committed_is_told_to_those_who_follow;
         }

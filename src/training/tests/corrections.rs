@@ -45,7 +45,7 @@ async fn correct(fixture: &Fixture, learner: LearnerId) {
 fn to_rest(trainer: &mut Trainer) {
     let never = AtomicBool::new(false);
     loop {
-        let limits = TurnLimits { until: Instant::now(), stop: [&never, &never] };
+        let limits = TurnLimits { until: Instant::now(), stop: [&never, &never], wanted_back: &never };
         if trainer.turn(&limits, &|_| ()).unwrap() == TurnEnd::Idle {
             return;
         }
@@ -60,11 +60,17 @@ async fn a_trainer_follows_corrections_to_what_a_rebuild_gives() {
     fixture.append(learner, named(0, 300)).await;
     supervisor.rested(learner, 300).await;
     supervisor.stop().await;
+    // Its environment without its threads: the trainers here have nobody beside them.
     let supervisor = fixture.supervisor().await;
     let environment = supervisor.inner.environment.clone();
+    supervisor.stop().await;
     let within = fixture.clone();
     let trained = tokio::task::spawn_blocking(move || {
-        let mut trainer = Trainer::load(&environment, learner).unwrap();
+        let load = || {
+            let lease = environment.store.acquire_lease(learner, &environment.owner, environment.lease());
+            Trainer::load(&environment, environment.wait(lease).unwrap().unwrap()).unwrap()
+        };
+        let mut trainer = load();
         to_rest(&mut trainer);
         let before = trainer.history.clone();
         environment.runtime.block_on(correct(&within, learner));
@@ -75,7 +81,7 @@ async fn a_trainer_follows_corrections_to_what_a_rebuild_gives() {
         assert_eq!(rows.iter().map(|row| row.seq.0).collect::<Vec<_>>(), [60, 61], "tombstones are left out");
         assert_eq!(rows[0].row, [Value::Number(0.25), Value::Missing]);
         trainer.wind_up().unwrap();
-        let again = Trainer::load(&environment, learner).unwrap();
+        let again = load();
         assert_eq!(again.history, trainer.history);
         assert_eq!(again.history.learned_count(Seq(300)) + again.history.newest_holdout(Seq(300), 300).len(), 297);
         environment.runtime.block_on(environment.store.release_lease(again.fence)).unwrap();
@@ -91,38 +97,24 @@ async fn a_trainer_follows_corrections_to_what_a_rebuild_gives() {
         after.filter(|event| matches!(event, JournalEvent::Pass { .. })).count() > 0,
         "history is passed over again"
     );
-    supervisor.stop().await;
 }
 
-/// Where a process that learns 300 rows, five corrections of them and 300 more dies.
-#[derive(Debug, Clone, Copy)]
-struct Deaths {
-    /// Whether nobody runs while the corrections come.
-    away: bool,
-    stops: &'static [u64],
-}
-
-async fn learned(deaths: Deaths) -> (Checkpoint, BlobDigest) {
+/// What a process comes to that learns 300 rows, five corrections of them and 300 more, and dies at these places. Nobody runs
+/// while the corrections come, so that they are followed in one input.
+async fn learned(deaths: &[u64]) -> (Checkpoint, BlobDigest) {
     let fixture = Fixture::new().await;
     let supervisor = fixture.supervisor().await;
     let learner = create(&supervisor, "points", json!({})).await.id;
     fixture.append(learner, named(0, 300)).await;
     supervisor.rested(learner, 300).await;
-    if deaths.away {
-        supervisor.stop().await;
-        correct(&fixture, learner).await;
-    } else {
-        // The trainer rests and is told nothing meanwhile: it follows all of them in one input.
-        correct(&fixture, learner).await;
-        supervisor.corrected(&fixture, learner, 5).await;
-        supervisor.stop().await;
-    }
+    supervisor.stop().await;
+    correct(&fixture, learner).await;
     let supervisor = fixture.careless_supervisor().await;
     supervisor.corrected(&fixture, learner, 5).await;
     supervisor.stop().await;
     assert_eq!(fixture.followed(learner).await, 5);
     fixture.append(learner, named(300, 300)).await;
-    for &stop in deaths.stops {
+    for &stop in deaths {
         let supervisor = fixture.careless_supervisor().await;
         supervisor.until(learner, |status| status.trained_seq.0 >= stop).await;
         supervisor.crash(learner).await;
@@ -137,8 +129,8 @@ async fn learned(deaths: Deaths) -> (Checkpoint, BlobDigest) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrected_stream_gives_the_same_bits_whatever_the_deaths() {
-    let (whole, live) = learned(Deaths { away: false, stops: &[] }).await;
-    for deaths in [Deaths { away: true, stops: &[] }, Deaths { away: true, stops: &[364, 500] }] {
+    let (whole, live) = learned(&[]).await;
+    for deaths in [&[364, 500][..], &[301, 420, 580]] {
         let (checkpoint, digest) = learned(deaths).await;
         assert_eq!(checkpoint.weights, whole.weights, "{deaths:?}");
         assert_eq!(checkpoint.optimizer, whole.optimizer, "{deaths:?}");

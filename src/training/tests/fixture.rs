@@ -9,15 +9,20 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::compute::random::{Purpose, Random};
-use crate::config::TrainingConfig;
+use crate::config::{FleetConfig, TrainingConfig};
 use crate::metrics::Metrics;
 use crate::store::SqliteStore;
 use crate::stream::{Append, Existing, Label, LearnerId, NewExample, Value};
 use crate::training::store::Store;
-use crate::training::supervisor::LiveMoved;
 use crate::training::{
-    Checkpoint, JournalEvent, LearnerDocument, LearnerRecord, Supervisor, TrainerStatus, TrainingState,
+    Checkpoint, JournalEvent, LearnerDocument, LearnerRecord, Overview, Sharing, Supervisor, TrainerStatus,
+    TrainingState, creation, follow,
 };
+
+/// How long anything may take before a test says that it hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a fixture's supervisors look at the store.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A store in a folder of its own.
 pub struct Fixture {
@@ -34,19 +39,60 @@ impl Fixture {
 
     /// A supervisor with one trainer thread and short turns.
     pub async fn supervisor(&self) -> Supervisor {
-        self.supervisor_that(Arc::new(|_, _| {})).await
-    }
-
-    /// One that calls `live_moved`.
-    pub async fn supervisor_that(&self, live_moved: LiveMoved) -> Supervisor {
-        let config = TrainingConfig { turn_ms: 5, checkpoint_ms: 20, threads: 1, ..TrainingConfig::default() };
-        Supervisor::start(self.store.clone(), &config, Metrics::new().training, live_moved).await.unwrap()
+        self.follow(short_turns(), Sharing::Alone).await
     }
 
     /// One that writes no checkpoint while it trains, but those of growths and versions.
     pub async fn careless_supervisor(&self) -> Supervisor {
-        let config = TrainingConfig { turn_ms: 5, checkpoint_ms: u64::MAX, threads: 1, ..TrainingConfig::default() };
-        Supervisor::start(self.store.clone(), &config, Metrics::new().training, Arc::new(|_, _| {})).await.unwrap()
+        self.follow(TrainingConfig { checkpoint_ms: u64::MAX, ..short_turns() }, Sharing::Alone).await
+    }
+
+    /// One that shares the learners with others, as a worker does; its lease lasts a second.
+    pub async fn worker(&self, fleet: FleetConfig) -> Supervisor {
+        self.follow(TrainingConfig { lease_seconds: 1, ..short_turns() }, Sharing::Fleet(fleet)).await
+    }
+
+    /// A worker that writes no checkpoint while it trains, but those of growths and versions.
+    pub async fn careless_worker(&self, fleet: FleetConfig) -> Supervisor {
+        let config = TrainingConfig { lease_seconds: 1, checkpoint_ms: u64::MAX, ..short_turns() };
+        self.follow(config, Sharing::Fleet(fleet)).await
+    }
+
+    async fn follow(&self, config: TrainingConfig, sharing: Sharing) -> Supervisor {
+        let metrics = Metrics::new().training;
+        let supervisor = Supervisor::start(self.store.clone(), &config, metrics, sharing).await.unwrap();
+        let stop = supervisor.inner.ending.clone();
+        tokio::spawn(follow::follow(self.store.clone(), LOOK_EVERY, vec![Arc::new(supervisor.clone())], stop));
+        supervisor
+    }
+
+    /// Waits until the store shows a learner as wanted; it is looked at whenever something is told, and now and then.
+    pub async fn until(&self, learner: LearnerId, wanted: impl Fn(&Overview) -> bool) -> Overview {
+        let mut changes = self.store.changes();
+        let watch = async {
+            loop {
+                let overview = self.store.overview_of(learner).await.unwrap().unwrap();
+                if wanted(&overview) {
+                    return overview;
+                }
+                tokio::time::timeout(LOOK_EVERY, changes.next()).await.ok();
+            }
+        };
+        tokio::time::timeout(PATIENCE, watch).await.expect("the learner never came so far")
+    }
+
+    /// The rounds of a learner's journal, checked: each begins where the one before it ended.
+    pub async fn rounds(&self, learner: LearnerId) -> Vec<(u64, u64)> {
+        let journal = self.journal(learner).await;
+        let rounds = journal.iter().filter_map(|event| match event {
+            JournalEvent::Round { first, last } => Some((first.0, last.0)),
+            _ => None,
+        });
+        let rounds: Vec<(u64, u64)> = rounds.collect();
+        let firsts: Vec<u64> = rounds.iter().map(|round| round.0).collect();
+        let expected: Vec<u64> = std::iter::once(1).chain(rounds.iter().map(|round| round.1 + 1)).collect();
+        assert_eq!(firsts, expected[..rounds.len()], "every row is offered as new exactly once");
+        rounds
     }
 
     /// One like it that holds no row in memory and caches them in files.
@@ -59,7 +105,7 @@ impl Fixture {
             cache_folder: Some(self.cache_folder()),
             ..TrainingConfig::default()
         };
-        Supervisor::start(self.store.clone(), &config, Metrics::new().training, Arc::new(|_, _| {})).await.unwrap()
+        self.follow(config, Sharing::Alone).await
     }
 
     pub fn cache_folder(&self) -> PathBuf {
@@ -88,6 +134,16 @@ impl Fixture {
     }
 }
 
+/// Waits until something that nobody tells is so.
+pub async fn eventually(is_so: impl Fn() -> bool) {
+    let watch = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, watch).await.expect("it never came so far");
+}
+
 pub async fn open(folder: &Path) -> Arc<dyn Store> {
     Arc::new(SqliteStore::open(&folder.join("perennial.db")).await.unwrap())
 }
@@ -98,14 +154,30 @@ impl Supervisor {
         let watch = async {
             loop {
                 let ended = self.inner.queue.ended().notified();
-                let status = self.status(learner).unwrap();
-                if wanted(&status) {
+                if let Some(status) = self.status(learner).filter(|status| wanted(status)) {
                     return status;
                 }
-                ended.await;
+                // Nothing of it ends here while another process has it.
+                tokio::time::timeout(LOOK_EVERY, ended).await.ok();
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), watch).await.expect("the learner never came so far")
+        tokio::time::timeout(PATIENCE, watch).await.expect("the learner never came so far")
+    }
+
+    /// There may be something to do.
+    pub fn notify(&self, learner: LearnerId) {
+        self.inner.notify(learner);
+    }
+
+    /// Ends as a killed process does: nothing is written any more, and its leases have to run out.
+    pub async fn die(self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+        self.inner.queue.close();
+        self.inner.ending.cancel();
+        let slots = self.inner.slots();
+        let gone = move || slots.iter().for_each(|slot| drop(slot.trainer().take()));
+        tokio::task::spawn_blocking(gone).await.unwrap();
+        self.stop().await;
     }
 
     /// Loses what it has in memory of a learner, as a killed process would, and stops.
@@ -163,8 +235,16 @@ pub fn document(name: &str, changes: Json) -> LearnerDocument {
     serde_json::from_value(document).unwrap()
 }
 
+/// Settings for little training in short turns, no nicer than whatever else the machine does: tests wait for it.
+fn short_turns() -> TrainingConfig {
+    TrainingConfig { turn_ms: 5, checkpoint_ms: 20, threads: 1, nice: 0, ..TrainingConfig::default() }
+}
+
+/// A learner in the store, taken up by this supervisor.
 pub async fn create(supervisor: &Supervisor, name: &str, changes: Json) -> LearnerRecord {
-    supervisor.create(document(name, changes)).await.unwrap()
+    let record = creation::create(&supervisor.inner.environment.store, document(name, changes)).await.unwrap();
+    supervisor.inner.take_up(&record).await.unwrap();
+    record
 }
 
 /// Points left and right of a line, `count` after the first `skip` of the stream.

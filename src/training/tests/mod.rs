@@ -6,6 +6,7 @@ mod cache;
 mod corrections;
 mod engine;
 mod fixture;
+mod fleet;
 mod growth;
 mod learning;
 mod newborn;

@@ -32,18 +32,22 @@ async fn learned(settings: &Json, from: From) -> Learned {
     let supervisor = fixture.supervisor().await;
     let learner = create(&supervisor, "absurd", json!({"training": settings})).await.id;
     supervisor.stop().await;
+    // Its environment without its threads: the trainer here has nobody beside it.
     let supervisor = fixture.careless_supervisor().await;
-    fixture.append(learner, points(0, 1_500)).await;
     let environment = supervisor.inner.environment.clone();
+    supervisor.stop().await;
+    fixture.append(learner, points(0, 1_500)).await;
     let nonfinite = environment.metrics.nonfinite.with_label_values(&["absurd"]);
     let trained = tokio::task::spawn_blocking(move || {
-        let mut trainer = Trainer::load(&environment, learner).unwrap();
+        let lease = environment.store.acquire_lease(learner, &environment.owner, environment.lease());
+        let fence = environment.wait(lease).unwrap().unwrap();
+        let mut trainer = Trainer::load(&environment, fence).unwrap();
         let never = std::sync::atomic::AtomicBool::new(false);
         loop {
             if from == From::Copy {
                 trainer.keep_from = 0;
             }
-            let limits = TurnLimits { until: Instant::now(), stop: [&never, &never] };
+            let limits = TurnLimits { until: Instant::now(), stop: [&never, &never], wanted_back: &never };
             if trainer.turn(&limits, &|_| ()).unwrap() == TurnEnd::Idle {
                 return trainer.wind_up().unwrap();
             }
@@ -52,7 +56,6 @@ async fn learned(settings: &Json, from: From) -> Learned {
     trained.await.unwrap();
     let inputs = ["round", "pass", "order", "settings"];
     let results = fixture.journal(learner).await.into_iter().filter(|event| !inputs.contains(&event.kind())).collect();
-    supervisor.stop().await;
     Learned { checkpoint: fixture.checkpoint(learner).await, results, undone: nonfinite.get() }
 }
 

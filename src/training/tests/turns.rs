@@ -72,9 +72,9 @@ async fn a_removed_learner_runs_no_step_any_more() {
     fixture.append(learner, points(0, 5_000)).await;
     supervisor.notify(learner);
     supervisor.until(learner, |status| status.trained_seq.0 > 0).await;
+    assert!(fixture.store.delete_learner(learner).await.unwrap());
     supervisor.remove(learner).await;
     assert!(supervisor.status(learner).is_none());
     assert!(!supervisor.inner.queue.holds(learner));
-    assert!(fixture.store.delete_learner(learner).await.unwrap());
     supervisor.stop().await;
 }

@@ -1,0 +1,50 @@
+//! [`FleetStore`] on SQLite: one look at every learner, from rows and indexes alone: no document is read.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::SqliteStore;
+use crate::store::rows;
+use crate::store::values::{bound, kept, later, now};
+use crate::stream::{LearnerId, StoreError};
+use crate::training::{Change, Fence, FleetStore, Overview};
+
+#[async_trait]
+impl FleetStore for SqliteStore {
+    async fn overview(&self, after: LearnerId, limit: usize) -> Result<Vec<Overview>, StoreError> {
+        let at = now();
+        let found = sqlx::query(
+            "SELECT id, name, revision, head, position, trained_seq, last_version, aliases.version AS live,
+                    token, owner, expires_at, failure, retry_at,
+                    (SELECT count(*) FROM tickets WHERE tickets.learner_id = learners.id AND state = 'planned') AS orders
+             FROM learners JOIN streams ON streams.learner_id = id
+             LEFT JOIN checkpoints ON checkpoints.learner_id = id
+             LEFT JOIN aliases ON aliases.learner_id = id AND alias = 'live'
+             LEFT JOIN leases ON leases.learner_id = id
+             WHERE id > ? ORDER BY id LIMIT ?",
+        )
+        .bind(after.0)
+        .bind(bound(limit))
+        .fetch_all(&self.readers)
+        .await?;
+        found.iter().map(|row| rows::overview(row, at)).collect()
+    }
+
+    async fn fail_lease(&self, fence: Fence, kind: &str, pause: Duration) -> Result<(), StoreError> {
+        let pause = time::Duration::try_from(pause).unwrap_or(time::Duration::MAX);
+        let mut transaction = self.write().await?;
+        sqlx::query(
+            "UPDATE leases SET owner = NULL, expires_at = 0, failure = ?, retry_at = ?
+             WHERE learner_id = ? AND token = ? AND owner IS NOT NULL",
+        )
+        .bind(kind.to_owned())
+        .bind(later(now(), pause))
+        .bind(fence.learner.0)
+        .bind(kept(fence.token)?)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.tell(Change::Lease(fence.learner));
+        transaction.commit().await
+    }
+}

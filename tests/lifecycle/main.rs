@@ -3,6 +3,7 @@
 mod demo;
 mod device;
 mod features;
+mod first_release;
 mod kill;
 mod server;
 mod stop;

@@ -20,12 +20,18 @@ pub struct Process {
 impl Process {
     /// Starts a server on this data folder and waits until it listens.
     pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_perennial"))
             .args(["serve", "--port", "0", "--data-dir"])
             .arg(data)
             .env("PERENNIAL_TRAINING__CHECKPOINT_MS", "50")
             .env("PERENNIAL_TRAINING__LEASE_SECONDS", "1")
             .env("PERENNIAL_LOG__FILTER", "warn")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

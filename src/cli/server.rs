@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::http::{self, AppState, Services};
 use crate::metrics::Metrics;
 use crate::serving::Predictor;
-use crate::store::SqliteStore;
+use crate::store::{SqliteStore, StoreOptions};
 use crate::stream::writer::Writer;
 use crate::training::{Store, Supervisor};
 
@@ -38,7 +38,9 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let path = config.sqlite_path()?;
         let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&path).await.with_context(|| format!("opening the database {}", path.display()))?,
+            SqliteStore::open_with(&path, &StoreOptions::from(&config.storage))
+                .await
+                .with_context(|| format!("opening the database {}", path.display()))?,
         );
         let address = (config.server.host.as_str(), config.server.port);
         let listener = TcpListener::bind(address)

@@ -48,6 +48,10 @@ pub struct StorageConfig {
     pub data_dir: String,
     /// `sqlite:PATH`; empty: `perennial.db` in `data_dir`.
     pub database: String,
+    /// Whether the server applies pending migrations when it starts; otherwise it refuses a database that lacks one.
+    pub migrate: bool,
+    /// Where new weights and optimizer states go: empty for the database, a folder, or the URL of an object store.
+    pub blobs: String,
     /// The newest versions of a learner whose weights are kept (besides live ones and those around growths).
     pub keep_versions: usize,
     /// Days for which answers to idempotency keys are kept.
@@ -153,7 +157,14 @@ impl Default for ServerConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { data_dir: "perennial-data".into(), database: String::new(), keep_versions: 20, idempotency_days: 7 }
+        Self {
+            data_dir: "perennial-data".into(),
+            database: String::new(),
+            migrate: true,
+            blobs: String::new(),
+            keep_versions: 20,
+            idempotency_days: 7,
+        }
     }
 }
 

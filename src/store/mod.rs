@@ -4,10 +4,15 @@
 //! suite of tests runs over every store. Opened by `cli`; everybody else sees `dyn Store`.
 
 mod failure;
+pub mod maintenance;
+pub mod migrations;
+mod objects;
+mod options;
 pub mod sqlite;
 mod values;
 
 #[cfg(test)]
 mod suite;
 
+pub use options::StoreOptions;
 pub use sqlite::SqliteStore;

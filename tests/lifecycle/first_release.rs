@@ -86,10 +86,8 @@ fn examples(learner: &str, from: usize, until: usize) -> Value {
 
 async fn post(server: &Process, learner: &str, key: &str, body: &Value) -> Value {
     let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
-    let request = client
-        .post(server.url(&format!("/v1/learners/{learner}/examples")))
-        .header("idempotency-key", key)
-        .json(body);
+    let request =
+        client.post(server.url(&format!("/v1/learners/{learner}/examples"))).header("idempotency-key", key).json(body);
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status().as_u16(), 200);
     answer.json().await.expect("JSON")
@@ -188,6 +186,9 @@ async fn make_the_database_of_this_release() {
         let order = json!({"wider": {"all": true, "factor": 1.5}});
         let (status, ticket) = server.request("POST", &format!("{path}/growth?wait=60"), Some(&order)).await;
         assert_eq!((status, &ticket["state"]), (200, &json!("applied")), "{ticket}");
+        let order = json!({"wider": {"node": "hidden1", "to": 1}});
+        let (status, refusal) = server.request("POST", &format!("{path}/growth?wait=60"), Some(&order)).await;
+        assert_eq!(status, 422, "{refusal}");
         server.idle(&name).await;
     }
     for document in documents() {

@@ -1,5 +1,6 @@
 //! The life of a whole server process: the demonstration, kill -9, graceful stop.
 
+mod database;
 mod demo;
 mod device;
 mod features;

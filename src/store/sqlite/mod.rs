@@ -12,24 +12,32 @@ mod examples;
 mod journal;
 mod learners;
 mod leases;
+pub(in crate::store) mod migrate;
 mod open;
 mod registry;
 mod stream;
+mod sweep;
 mod tickets;
 mod training;
 mod versions;
 mod write;
 
 #[cfg(test)]
+mod object_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 
+use super::StoreOptions;
+use super::objects::Places;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
+pub(in crate::store) use open::connection;
 use write::WriteTransaction;
 
 /// The store in one SQLite file. Cheap to clone.
@@ -41,17 +49,25 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// Where commits of this process are told. Another process on the same file is not heard.
     changes: ChangeSender,
+    /// Where blobs lie that are not in the file.
+    places: Arc<Places>,
 }
 
 impl SqliteStore {
+    /// Opens the file with the usual options: [`SqliteStore::open_with`].
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, &StoreOptions::default()).await
+    }
+
     /// Opens the file, creating it and its folder if need be, and brings its tables up to date. What a stopped process
     /// left to be deleted goes on being deleted behind the caller's back.
     ///
     /// # Errors
-    /// The file is no SQLite database, belongs to another program, was written by a newer version of this one, or
-    /// cannot be opened; the text says which and names the path.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let store = open::open(path).await?;
+    /// The file is no SQLite database, belongs to another program, was written by a newer version of this one, lacks
+    /// migrations that the options do not allow, or cannot be opened; the text says which and names the path. Or the place
+    /// for blobs cannot be used.
+    pub async fn open_with(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let store = open::open(path, options).await?;
         store.delete_behind();
         Ok(store)
     }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::SqliteStore;
 use super::blobs::PART_BYTES;
 use crate::registry::{Cause, RegistryStore, VersionId};
+use crate::store::StoreOptions;
 use crate::store::suite::fixtures::{append, bare, checkpoint, example, fence, keyed, learner, publish, request};
 use crate::store::suite::{Bench, store_suite};
 use crate::stream::{Seq, StoreError, StreamStore};
@@ -120,7 +121,18 @@ async fn a_newer_database_is_refused() {
     .await;
     store.close().await;
     let reason = folder.fails().await;
-    assert!(reason.contains("newer version"), "{reason}");
+    assert!(reason.contains("newer version") && reason.contains("migration 9999"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_behind_is_refused_where_the_start_may_not_migrate_it() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path().parent().unwrap()).unwrap();
+    let options = StoreOptions { migrate: false, ..StoreOptions::default() };
+    let refused = SqliteStore::open_with(&folder.path(), &options).await.err().unwrap().to_string();
+    assert!(refused.contains("run `perennial migrate`") && refused.contains("pending: 1"), "{refused}");
+    folder.store().await.close().await;
+    SqliteStore::open_with(&folder.path(), &options).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::blobs;
+use super::sweep::{Remains, release};
 use crate::registry::retention::Kept;
 use crate::registry::{BlobDigest, Version, VersionId};
 use crate::store::failure::broken_off;
@@ -16,7 +16,7 @@ use crate::training::NewVersion;
 /// The alias that predictions use by default.
 pub(super) const LIVE: &str = "live";
 
-/// Publishes a version. Its weights must be there whole and named already ([`blobs::name`]).
+/// Publishes a version. Its weights must be there whole and named already ([`super::blobs::name`]).
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     learner: LearnerId,
@@ -98,12 +98,12 @@ pub(super) async fn with_weights(
         .collect()
 }
 
-/// Marks a version's weights as dropped and lets go of its blob; the blob's number if nothing else holds it.
+/// Marks a version's weights as dropped and lets go of its blob; what is left of it if nothing else holds it.
 pub(super) async fn drop_weights(
     connection: &mut SqliteConnection,
     learner: LearnerId,
     version: VersionId,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<Remains>, StoreError> {
     let dropped: Vec<u8> = sqlx::query_scalar(
         "UPDATE versions SET weights_kept = 0 WHERE learner_id = ? AND version = ? RETURNING digest",
     )
@@ -112,7 +112,7 @@ pub(super) async fn drop_weights(
     .fetch_one(&mut *connection)
     .await?;
     let dropped: BlobDigest = digest(&dropped, name(learner, version))?;
-    blobs::release(connection, dropped).await
+    release(connection, dropped).await
 }
 
 /// Lets an alias name a version; refused by the database if there is no such version.

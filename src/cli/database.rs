@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -11,12 +12,13 @@ use super::table::{table, whole};
 use crate::config::{Config, Overrides};
 use crate::registry::Version;
 use crate::serving::loader;
+use crate::store::PostgresOptions;
 use crate::store::maintenance::{Database, Report};
 
 /// Which database; the same flags, variables and file as those of `serve`.
 #[derive(Debug, Args)]
 pub struct DatabaseArguments {
-    /// The database, `sqlite:PATH` [default: perennial.db in the data folder].
+    /// The database, `sqlite:PATH` or `postgres://…` [default: perennial.db in the data folder].
     #[arg(long, env = "PERENNIAL_DATABASE", hide_env_values = true)]
     database: Option<String>,
     /// The folder for everything that is kept [default: perennial-data].
@@ -31,6 +33,11 @@ impl DatabaseArguments {
     /// The database that a server with the same arguments would serve.
     pub fn database(self) -> anyhow::Result<Database> {
         let Self { database, data_dir, config: file } = self;
+        if let Some(url) = database.as_deref().filter(|text| text.starts_with("postgres")) {
+            return PostgresOptions::parse(url)
+                .map(Database::Postgres)
+                .map_err(|reason| anyhow!("--database: {reason}"));
+        }
         let config = Config::load(&Overrides { file, data_dir, database, ..Overrides::default() })?;
         Ok(Database::Sqlite(config.sqlite_path()?))
     }

@@ -244,11 +244,13 @@ async fn leave_behind(target: &mut Raw) -> Result<(), MaintenanceError> {
     Ok(())
 }
 
-/// Opens the file that is being written. It needs no log: it is synced as a whole or thrown away.
+/// Opens the file that is being written. It needs no log: it is synced as a whole or thrown away. References hold when it is
+/// done: until then rows may name places that only their database has.
 async fn open(partial: &Path, create: bool) -> Result<Raw, MaintenanceError> {
     let options = SqliteConnectOptions::new()
         .filename(partial)
         .create_if_missing(create)
+        .foreign_keys(false)
         .journal_mode(SqliteJournalMode::Memory)
         .synchronous(SqliteSynchronous::Off);
     connect_sqlite(options).await.map_err(MaintenanceError::Refused)

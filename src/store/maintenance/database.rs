@@ -1,24 +1,23 @@
 //! Which database is looked after, and how it is reached without the store that serves it.
 
 use std::path::PathBuf;
-use std::str::FromStr as _;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::raw::Raw;
 use super::{MaintenanceError, file};
 use crate::store::migrations::{Migration, Migrations};
-use crate::store::sqlite::migrate;
+use crate::store::postgres::{self, PostgresOptions};
+use crate::store::sqlite;
 
 /// A database of either kind.
 #[derive(Clone)]
 pub enum Database {
     /// A SQLite file.
     Sqlite(PathBuf),
-    /// The URL of a Postgres database; never shown, because it may have a password.
-    Postgres(String),
+    /// A Postgres database.
+    Postgres(PostgresOptions),
 }
 
 /// What a connection is for.
@@ -34,7 +33,7 @@ impl Database {
     pub fn name(&self) -> String {
         match self {
             Self::Sqlite(path) => path.display().to_string(),
-            Self::Postgres(_) => "the Postgres database".to_owned(),
+            Self::Postgres(options) => format!("{options:?}"),
         }
     }
 
@@ -56,8 +55,8 @@ impl Database {
     pub async fn migrate(&self) -> Result<Vec<Migration>, MaintenanceError> {
         let mut connection = self.connect(Purpose::Create).await?;
         let done = match &mut connection {
-            Raw::Sqlite(connection) => migrate::apply(connection, &migrate::MIGRATIONS).await,
-            Raw::Postgres(_) => Err("Postgres is not there yet".to_owned()),
+            Raw::Sqlite(connection) => sqlite::migrate::apply(connection, &sqlite::migrate::MIGRATIONS).await,
+            Raw::Postgres(connection) => postgres::migrate::apply(connection).await,
         };
         close(connection).await;
         done.map_err(|reason| self.refused(&reason))
@@ -77,20 +76,15 @@ impl Database {
                     }
                     _ => {}
                 }
-                let options = crate::store::sqlite::connection(path)
+                let options = sqlite::connection(path)
                     .await
                     .map_err(|reason| self.refused(&reason))?
                     .create_if_missing(purpose == Purpose::Create);
                 let options = if purpose == Purpose::Read { options.pragma("query_only", "ON") } else { options };
                 connect_sqlite(options).await.map_err(|reason| self.refused(&reason))
             }
-            Self::Postgres(url) => {
-                // The text of a fault in a URL may quote it.
-                let options = PgConnectOptions::from_str(url).map_err(|_| {
-                    self.refused("its URL cannot be read as postgres://user:password@host:port/database")
-                })?;
-                let connection = options.disable_statement_logging().connect().await;
-                connection.map(Raw::Postgres).map_err(|error| self.refused(&error.to_string()))
+            Self::Postgres(options) => {
+                postgres::connection(options).await.map(Raw::Postgres).map_err(|reason| self.refused(&reason))
             }
         }
     }
@@ -104,8 +98,8 @@ impl Database {
 /// Where the tables of a connection's database stand.
 pub(super) async fn migrations_of(connection: &mut Raw) -> Result<Migrations, String> {
     match connection {
-        Raw::Sqlite(connection) => migrate::state(connection, &migrate::MIGRATIONS).await,
-        Raw::Postgres(_) => Err("Postgres is not there yet".to_owned()),
+        Raw::Sqlite(connection) => sqlite::migrate::state(connection, &sqlite::migrate::MIGRATIONS).await,
+        Raw::Postgres(connection) => postgres::migrate::state(connection).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Backups, restores and verifications of databases that live.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -8,9 +9,10 @@ use super::database::{Purpose, close};
 use super::raw::Cells;
 use super::*;
 use crate::registry::{Cause, RegistryStore};
+use crate::store::postgres::tests::server;
 use crate::store::suite::fixtures::{append, example, fence, keyed, learner, publish, request};
-use crate::store::{SqliteStore, StoreOptions};
-use crate::stream::{LearnerId, Seq, StreamStore};
+use crate::store::{PostgresOptions, PostgresStore, SqliteStore, StoreOptions};
+use crate::stream::{ExampleName, LearnerId, Seq, StreamStore};
 use crate::training::{GrowthOrder, JournalEvent, Store, TrainingStore};
 
 fn verifier(depth: Depth) -> Verifier<'static> {
@@ -60,11 +62,21 @@ async fn live(store: &dyn Store) -> [LearnerId; 2] {
         publish(store, fence, 2, Cause::Trained).await;
         publish(store, fence, 3, Cause::Trained).await;
         store.order_growth(learner, &GrowthOrder::Auto).await.unwrap();
+        store.delete_example(learner, &ExampleName::Seq(Seq(12))).await.unwrap();
         learners.push(learner);
     }
     let gone = learner(store, "gone").await.id;
     assert!(store.delete_learner(gone).await.unwrap());
     learners.try_into().unwrap()
+}
+
+/// Waits until the rows of deleted learners are gone.
+async fn settled(database: &Database) {
+    let mut connection = database.connect(Purpose::Read).await.unwrap();
+    while connection.integer("SELECT COUNT(*) FROM deleted_learners", &[]).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    close(connection).await;
 }
 
 /// Every row of every table but the leases.
@@ -85,12 +97,7 @@ async fn a_restored_backup_is_the_same_row_by_row_and_goes_on_where_it_stood() {
     let folder = Folder::new();
     let store = folder.store("old.db", &StoreOptions::default()).await;
     let [digits, _] = live(&store).await;
-    let table = "SELECT COUNT(*) FROM deleted_learners";
-    let mut connection = folder.database("old.db").connect(Purpose::Read).await.unwrap();
-    while connection.integer(table, &[]).await.unwrap() > 0 {
-        tokio::task::yield_now().await;
-    }
-    close(connection).await;
+    settled(&folder.database("old.db")).await;
     let file = folder.path("backup.db");
     let report = backup(&folder.database("old.db"), &file, Existing::Refuse, verifier(Depth::Deep)).await.unwrap();
     assert_eq!(report.verified.unwrap().learners.len(), 2);
@@ -131,17 +138,15 @@ async fn a_backup_holds_the_weights_that_lie_in_an_object_store() {
     assert!(faults.iter().any(|fault| fault.contains("has no object")), "{faults:?}");
 }
 
-#[tokio::test]
-async fn a_backup_is_one_moment_of_a_database_that_is_written_to() {
-    let folder = Folder::new();
-    let store = folder.store("old.db", &StoreOptions::default()).await;
-    let [digits, _] = live(&store).await;
+/// Backs a database up again and again while examples are written.
+async fn back_up_under_load(store: Arc<dyn Store>, database: &Database, folder: &Folder) {
+    let [digits, _] = live(&*store).await;
     let writer = store.clone();
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let writing = tokio::spawn(async move {
         let mut acked = 0;
         while stopped.try_recv().is_err() {
-            acked = append(&writer, request(digits, vec![example(None, 1.0); 7])).await.unwrap().head_seq.0;
+            acked = append(&*writer, request(digits, vec![example(None, 1.0); 7])).await.unwrap().head_seq.0;
         }
         acked
     });
@@ -149,7 +154,7 @@ async fn a_backup_is_one_moment_of_a_database_that_is_written_to() {
     for number in 0..5 {
         let acked = store.head(digits).await.unwrap().0;
         let file = folder.path(&format!("backup-{number}.db"));
-        let report = backup(&folder.database("old.db"), &file, Existing::Refuse, verifier(Depth::Usual)).await.unwrap();
+        let report = backup(database, &file, Existing::Refuse, verifier(Depth::Usual)).await.unwrap();
         let head = report.verified.unwrap().learners[0].head_seq;
         assert!(head >= acked as i64, "what was acknowledged before the backup began is in it");
         assert_eq!((head - 60) % 7, 0, "a request is in it whole or not at all");
@@ -158,6 +163,66 @@ async fn a_backup_is_one_moment_of_a_database_that_is_written_to() {
     stop.send(()).unwrap();
     let acked = writing.await.unwrap();
     assert!(backups.is_sorted() && backups[4] <= acked as i64, "{backups:?} {acked}");
+}
+
+#[tokio::test]
+async fn a_backup_is_one_moment_of_a_database_that_is_written_to() {
+    let folder = Folder::new();
+    let store = folder.store("old.db", &StoreOptions::default()).await;
+    back_up_under_load(Arc::new(store), &folder.database("old.db"), &folder).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_postgres_is_one_moment_too() {
+    let Some(server) = server::shared() else { return };
+    let there = server::Database::new(server);
+    let options = PostgresOptions::parse(&there.url()).unwrap();
+    let store = PostgresStore::open(&options).await.unwrap();
+    back_up_under_load(Arc::new(store), &Database::Postgres(options), &Folder::new()).await;
+}
+
+#[tokio::test]
+async fn a_database_goes_from_sqlite_to_postgres_and_back_row_by_row() {
+    let Some(server) = server::shared() else { return };
+    let there = server::Database::new(server);
+    let options = PostgresOptions::parse(&there.url()).unwrap();
+    let postgres = Database::Postgres(options.clone());
+    let folder = Folder::new();
+    let store = folder.store("old.db", &StoreOptions::default()).await;
+    let [digits, _] = live(&store).await;
+    settled(&folder.database("old.db")).await;
+    let (first, second) = (folder.path("first.db"), folder.path("second.db"));
+    backup(&folder.database("old.db"), &first, Existing::Refuse, verifier(Depth::Deep)).await.unwrap();
+    assert_eq!(postgres.migrations().await.unwrap().applied, []);
+    restore(&first, &postgres, verifier(Depth::Deep)).await.unwrap();
+    assert!(postgres.migrations().await.unwrap().pending.is_empty());
+    let again = restore(&first, &postgres, verifier(Depth::Deep)).await.unwrap_err().to_string();
+    assert!(again.contains("2 learners"), "{again}");
+    backup(&postgres, &second, Existing::Refuse, verifier(Depth::Deep)).await.unwrap();
+    restore(&second, &folder.database("back.db"), verifier(Depth::Deep)).await.unwrap();
+    assert_eq!(contents(&folder.database("old.db")).await, contents(&folder.database("back.db")).await);
+
+    // Postgres goes on where SQLite stood, with its weights in an object store; its backup has them again.
+    let blobs = folder.path("blobs").display().to_string();
+    let with_objects = StoreOptions { blobs, ..StoreOptions::default() };
+    let store = PostgresStore::open_with(&options, &with_objects).await.unwrap();
+    assert_eq!(append(&store, request(digits, vec![example(None, 1.0)])).await.unwrap().first_seq, Some(Seq(61)));
+    assert_eq!(learner(&store, "another").await.id, LearnerId(4), "3 was the deleted learner's");
+    let fence = fence(&store, digits).await;
+    publish(&store, fence, 4, Cause::Trained).await;
+    let third = folder.path("third.db");
+    let report = backup(&postgres, &third, Existing::Refuse, verifier(Depth::Usual)).await;
+    let faults = match report {
+        Err(MaintenanceError::Faulty { faults, .. }) => faults,
+        other => panic!("{other:?}"),
+    };
+    // The suite's learner begins at an event of its journal that is not there.
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("learner 4: its checkpoint is at event 1"), "{faults:?}");
+    assert!(store.delete_learner(LearnerId(4)).await.unwrap());
+    backup(&postgres, &third, Existing::Refuse, verifier(Depth::Deep)).await.unwrap();
+    std::fs::remove_dir_all(folder.path("blobs")).unwrap();
+    restore(&third, &folder.database("third-back.db"), verifier(Depth::Deep)).await.unwrap();
 }
 
 #[tokio::test]
@@ -226,7 +291,7 @@ async fn a_backup_of_an_older_database_is_made_as_it_is_and_restored_by_this_bui
 
 #[tokio::test]
 async fn every_fault_is_found_and_named_by_ids() {
-    let faults: [(&str, &str); 16] = [
+    let faults: [(&str, &str); 19] = [
         ("DELETE FROM examples WHERE learner_id = 1 AND seq = 17", "the first is example 17"),
         ("DELETE FROM examples WHERE learner_id = 1 AND seq > 58", "its head is 60, its newest example 58"),
         ("DELETE FROM journal WHERE learner_id = 2 AND position = 3", "the first is event 3"),
@@ -243,6 +308,9 @@ async fn every_fault_is_found_and_named_by_ids() {
             "optimizer state",
         ),
         ("UPDATE blob_parts SET bytes = CAST('other' AS BLOB) WHERE blob_id = 1", "blob 1 ("),
+        ("DELETE FROM corrections WHERE learner_id = 1", "example 12 is deleted and no correction says so"),
+        ("UPDATE examples SET row = x'0100' WHERE seq = 12", "correction 1 deleted an example whose values are still"),
+        ("UPDATE corrections SET seq = 61 WHERE learner_id = 2", "correction 1 is of an example that is not there"),
         ("DELETE FROM streams WHERE learner_id = 1", "learner 1 has no stream"),
         ("UPDATE journal SET learner_id = 77 WHERE learner_id = 1 AND position = 5", "rows of learner 77"),
         ("UPDATE examples SET row = CAST('secret' AS BLOB) WHERE learner_id = 1 AND seq = 5", "example 5 of learner 1"),

@@ -7,6 +7,7 @@
 
 mod address;
 mod places;
+mod remains;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart}
 
 pub(in crate::store) use address::Address;
 pub(in crate::store) use places::{Place, PlacedBlob, Places};
+pub(in crate::store) use remains::Remains;
 
 use crate::registry::BlobDigest;
 use crate::stream::StoreError;

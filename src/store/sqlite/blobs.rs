@@ -6,20 +6,16 @@
 //! sweep ([`super::sweep`]) can come between a put and its commit; the commit checks again, in its transaction, that the
 //! blob is there. A claim whose process died ends after [`CLAIM_LASTS`].
 
-use sha2::{Digest, Sha256};
 use sqlx::{Row as _, SqliteConnection};
 use time::Duration;
 
 use super::SqliteStore;
-use super::sweep::Remains;
 use crate::registry::BlobDigest;
-use crate::store::failure::{broken_off, damaged};
-use crate::store::objects::{ObjectName, Place, PlacedBlob};
+use crate::store::blob_bytes::{self, Reading, digest_of};
+use crate::store::failure::damaged;
+use crate::store::objects::{ObjectName, Place, PlacedBlob, Remains};
 use crate::store::values::{now, number};
 use crate::stream::StoreError;
-
-/// The most bytes of a part, and so of a transaction that writes one.
-pub(super) const PART_BYTES: usize = 4 << 20;
 
 /// How long a put waits for the commit that names it.
 pub(super) const CLAIM_LASTS: Duration = Duration::HOUR;
@@ -46,10 +42,7 @@ impl SqliteStore {
     }
 
     async fn write_parts(&self, digest: BlobDigest, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
-        }
+        let parts = blob_bytes::parts(bytes);
         let last = parts.len() - 1;
         let mut blob = 0;
         for (place, part) in parts.into_iter().enumerate() {
@@ -66,7 +59,7 @@ impl SqliteStore {
             let ours = if place == last { complete(&mut transaction, digest, blob).await? } else { true };
             transaction.commit().await?;
             if !ours {
-                self.delete_bytes(&[Remains { id: blob, object: None }]).await?;
+                self.delete_bytes(&[Remains::in_parts(blob)]).await?;
             }
         }
         Ok(())
@@ -90,31 +83,26 @@ impl SqliteStore {
     }
 
     pub(super) async fn read_blob(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreError> {
-        // One read transaction: a sweep in between is not seen.
-        let mut snapshot = self.readers.begin().await?;
-        let Some(mut found) = find(&mut snapshot, digest).await? else { return Ok(None) };
-        let Some((mut place, mut url)) = found.place.take() else {
-            let bytes = read_parts(&mut snapshot, digest, &found).await?;
-            snapshot.rollback().await?;
-            return Ok(Some(bytes));
-        };
-        snapshot.rollback().await?;
-        // No transaction waits for an object store. If the object is gone, so is its row, or it has moved.
+        let mut last = None;
         loop {
-            let blob = PlacedBlob { name: ObjectName { digest, row: found.id }, place };
-            if let Some(bytes) = self.places.get(&blob, &url).await? {
+            // One read transaction: a sweep in between is not seen.
+            let mut snapshot = self.readers.begin().await?;
+            let Some(found) = find(&mut snapshot, digest).await? else { return Ok(None) };
+            let Some((place, url)) = &found.place else {
+                let bytes = read_parts(&mut snapshot, digest, &found).await?;
+                snapshot.rollback().await?;
+                return Ok(Some(bytes));
+            };
+            // No transaction waits for an object store. If the object is gone, so is its row, or another came.
+            snapshot.rollback().await?;
+            let blob = PlacedBlob { name: ObjectName { digest, row: found.id }, place: *place };
+            if let Some(bytes) = self.places.get(&blob, url).await? {
                 return Ok(Some(bytes));
             }
-            let mut connection = self.readers.acquire().await?;
-            let Some(mut now) = find(&mut connection, digest).await? else { return Ok(None) };
-            if now.id == found.id {
-                return Err(damaged(format_args!("blob {}", digest.to_hex()), "its object is not there"));
+            if last == Some(found.id) {
+                return Err(damaged(blob_bytes::name(digest), "its object is not there"));
             }
-            let Some(elsewhere) = now.place.take() else {
-                return read_parts(&mut connection, digest, &now).await.map(Some);
-            };
-            (place, url) = elsewhere;
-            found = now;
+            last = Some(found.id);
         }
     }
 
@@ -160,7 +148,7 @@ async fn find(connection: &mut SqliteConnection, digest: BlobDigest) -> Result<O
         Some(place) => Some((place, row.try_get("url")?)),
         None => None,
     };
-    let size = number(row.try_get("size")?, format_args!("blob {}", digest.to_hex()))?;
+    let size = number(row.try_get("size")?, blob_bytes::name(digest))?;
     Ok(Some(Found { id: row.try_get("id")?, size, place }))
 }
 
@@ -170,8 +158,7 @@ async fn read_parts(
     digest: BlobDigest,
     found: &Found,
 ) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = Vec::new();
-    let mut hash = Sha256::new();
+    let mut reading = Reading::default();
     for place in 0i64.. {
         let part: Option<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = ? AND part = ?")
             .bind(found.id)
@@ -179,15 +166,9 @@ async fn read_parts(
             .fetch_optional(&mut *connection)
             .await?;
         let Some(part) = part else { break };
-        let hashed = update(hash, part).await?;
-        hash = hashed.0;
-        bytes.extend_from_slice(&hashed.1);
+        reading.take(part).await?;
     }
-    if bytes.len() as u64 != found.size || BlobDigest::from_bytes(hash.finalize().into()) != digest {
-        let what = format!("blob {}", digest.to_hex());
-        return Err(damaged(what, "its bytes are not those of its digest"));
-    }
-    Ok(bytes)
+    reading.finish(found.size, digest)
 }
 
 async fn begin(
@@ -234,21 +215,4 @@ async fn claim(connection: &mut SqliteConnection, digest: BlobDigest) -> Result<
         .execute(connection)
         .await?;
     Ok(claimed.rows_affected() == 1)
-}
-
-/// The digest, computed on threads that may take their time, a part's copy in memory at once.
-async fn digest_of(bytes: &[u8]) -> Result<BlobDigest, StoreError> {
-    let mut hash = Sha256::new();
-    for part in bytes.chunks(PART_BYTES) {
-        hash = update(hash, part.to_vec()).await?.0;
-    }
-    Ok(BlobDigest::from_bytes(hash.finalize().into()))
-}
-
-async fn update(mut hash: Sha256, part: Vec<u8>) -> Result<(Sha256, Vec<u8>), StoreError> {
-    let hashing = move || {
-        hash.update(&part);
-        (hash, part)
-    };
-    tokio::task::spawn_blocking(hashing).await.map_err(broken_off)
 }

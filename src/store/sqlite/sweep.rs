@@ -6,14 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::SqliteStore;
 use super::blobs::CLAIM_LASTS;
 use crate::registry::BlobDigest;
-use crate::store::objects::{ObjectName, PlacedBlob};
-use crate::store::values::{digest, json, later, now};
+use crate::store::objects::{PlacedBlob, Remains};
+use crate::store::values::{json, later, now};
 use crate::stream::StoreError;
 
 /// Parts that one transaction deletes.
@@ -21,15 +20,6 @@ const PARTS_AT_ONCE: i64 = 2;
 
 /// Objects that one look at the rows decides about.
 const OBJECTS_AT_ONCE: usize = 1_000;
-
-/// What is left of a blob whose row is gone.
-#[derive(Debug)]
-pub(super) struct Remains {
-    /// The number that its row had.
-    pub(super) id: i64,
-    /// Where its object is; `None`: it has parts in this database.
-    pub(super) object: Option<PlacedBlob>,
-}
 
 impl SqliteStore {
     /// Deletes every blob that nothing names or claims, and the bytes of blobs that are gone.
@@ -47,14 +37,14 @@ impl SqliteStore {
         .bind(later(now(), -CLAIM_LASTS))
         .fetch_all(&mut *transaction)
         .await?;
-        let mut gone = rows.iter().map(remains).collect::<Result<Vec<_>, _>>()?;
+        let mut gone = rows.iter().map(Remains::of).collect::<Result<Vec<_>, _>>()?;
         transaction.commit().await?;
         let orphans: Vec<i64> = sqlx::query_scalar(
             "SELECT DISTINCT blob_id FROM blob_parts WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE id = blob_id)",
         )
         .fetch_all(&self.readers)
         .await?;
-        gone.extend(orphans.into_iter().map(|id| Remains { id, object: None }));
+        gone.extend(orphans.into_iter().map(Remains::in_parts));
         self.delete_bytes(&gone).await?;
         if self.places.listing_is_due() { self.sweep_objects().await } else { Ok(()) }
     }
@@ -147,12 +137,5 @@ pub(super) async fn release(
     .bind(digest.as_bytes().to_vec())
     .fetch_optional(connection)
     .await?;
-    gone.as_ref().map(remains).transpose()
-}
-
-fn remains(row: &SqliteRow) -> Result<Remains, StoreError> {
-    let id: i64 = row.try_get("id")?;
-    let digest = digest(row.try_get("digest")?, format_args!("blob {id}"))?;
-    let place: Option<i64> = row.try_get("place_id")?;
-    Ok(Remains { id, object: place.map(|place| PlacedBlob { name: ObjectName { digest, row: id }, place }) })
+    gone.as_ref().map(Remains::of).transpose()
 }

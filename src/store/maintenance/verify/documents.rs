@@ -25,10 +25,13 @@ struct Pages {
 
 const PAGES: [Pages; 4] = [
     Pages {
-        query: "SELECT seq, row FROM examples WHERE learner_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+        query: "SELECT seq, row, deleted_at FROM examples WHERE learner_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
         at_once: ROWS_AT_ONCE,
         what: "example",
         read: |row, what| {
+            if row[2] != Cell::Null {
+                return Ok(());
+            }
             row_codec::decode(row[1].bytes()).map(drop).map_err(|reason| crate::store::failure::damaged(what, reason))
         },
     },

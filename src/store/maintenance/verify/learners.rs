@@ -12,37 +12,56 @@ const LEARNERS_AT_ONCE: i64 = 100;
 const PLACES_AT_ONCE: i64 = 50_000;
 
 /// What names something that is not there, for one learner: the query gives the numbers of those that do.
-const DANGLING: [(&str, &str); 6] = [
+const DANGLING: [(&str, &str, &str); 8] = [
     (
+        "version",
         "has a parent that is not there, or is no older than itself",
         "SELECT version FROM versions AS child WHERE learner_id = $1 AND parent IS NOT NULL AND (parent >= version OR NOT EXISTS
          (SELECT 1 FROM versions WHERE learner_id = $1 AND versions.version = child.parent)) ORDER BY version",
     ),
     (
+        "version",
         "was trained beyond the head of the stream",
         "SELECT version FROM versions JOIN streams ON streams.learner_id = versions.learner_id
          WHERE versions.learner_id = $1 AND trained_seq > head ORDER BY version",
     ),
     (
+        "version",
         "keeps weights whose blob is not there",
         "SELECT version FROM versions WHERE learner_id = $1 AND weights_kept AND NOT EXISTS
          (SELECT 1 FROM blobs WHERE blobs.digest = versions.digest AND complete) ORDER BY version",
     ),
     (
+        "version",
         "is named by an alias and not there, or without its weights",
         "SELECT version FROM aliases WHERE learner_id = $1 AND NOT EXISTS
          (SELECT 1 FROM versions WHERE learner_id = $1 AND versions.version = aliases.version AND weights_kept)
          ORDER BY version",
     ),
     (
+        "version",
         "is the checkpoint's last, whose weights are not there",
         "SELECT last_version FROM checkpoints WHERE learner_id = $1 AND NOT EXISTS
          (SELECT 1 FROM blobs WHERE blobs.digest = checkpoints.weights AND complete)",
     ),
     (
+        "version",
         "is the checkpoint's last, whose optimizer state is not there",
         "SELECT last_version FROM checkpoints WHERE learner_id = $1 AND NOT EXISTS
          (SELECT 1 FROM blobs WHERE blobs.digest = checkpoints.optimizer AND complete)",
+    ),
+    (
+        "correction",
+        "is of an example that is not there",
+        "SELECT number FROM corrections WHERE learner_id = $1 AND NOT EXISTS
+         (SELECT 1 FROM examples WHERE learner_id = $1 AND examples.seq = corrections.seq) ORDER BY number",
+    ),
+    (
+        "correction",
+        "deleted an example whose values are still there",
+        "SELECT number FROM corrections WHERE learner_id = $1 AND kind = 'deleted' AND EXISTS
+         (SELECT 1 FROM examples WHERE learner_id = $1 AND examples.seq = corrections.seq
+          AND (deleted_at IS NULL OR length(row) > 0)) ORDER BY number",
     ),
 ];
 
@@ -99,10 +118,13 @@ async fn check_one(
     dense(raw, Numbered { table: "journal", column: "position", what: "event" }, (id, events), faults).await?;
     let versions = raw.integer(&last("versions", "version"), &learner).await?;
     dense(raw, Numbered { table: "versions", column: "version", what: "version" }, (id, versions), faults).await?;
+    let corrections = raw.integer(&last("corrections", "number"), &learner).await?;
+    let numbered = Numbered { table: "corrections", column: "number", what: "correction" };
+    dense(raw, numbered, (id, corrections), faults).await?;
     let trained_seq = cursor(raw, id, faults).await?;
-    for (what, query) in DANGLING {
+    for (subject, what, query) in DANGLING {
         for row in raw.rows(query, &learner).await? {
-            faults.push(format!("learner {id}: version {} {what}", row[0].integer()));
+            faults.push(format!("learner {id}: {subject} {} {what}", row[0].integer()));
         }
     }
     let live = raw.rows("SELECT version FROM aliases WHERE learner_id = $1 AND alias = 'live'", &learner).await?;
@@ -110,12 +132,7 @@ async fn check_one(
         faults.push(format!("learner {id} has no live version"));
     }
     if verifier.depth == Depth::Deep {
-        let row = raw
-            .row("SELECT COUNT(example_id), COUNT(DISTINCT example_id) FROM examples WHERE learner_id = $1", &learner)
-            .await?;
-        if row[0] != row[1] {
-            faults.push(format!("learner {id}: {} ids stand twice", row[0].integer() - row[1].integer()));
-        }
+        check_examples(raw, id, faults).await?;
     }
     let weights = "SELECT COUNT(*) FROM versions WHERE learner_id = $1 AND weights_kept";
     Ok(LearnerReport {
@@ -128,6 +145,22 @@ async fn check_one(
         weights: raw.integer(weights, &learner).await?,
         live: live.first().map(|row| row[0].integer()),
     })
+}
+
+/// What only a look at every example of a learner can tell.
+async fn check_examples(raw: &mut Raw, id: i64, faults: &mut Vec<String>) -> Result<(), StoreError> {
+    let learner = [Cell::Integer(id)];
+    let ids = "SELECT COUNT(example_id), COUNT(DISTINCT example_id) FROM examples WHERE learner_id = $1";
+    let row = raw.row(ids, &learner).await?;
+    if row[0] != row[1] {
+        faults.push(format!("learner {id}: {} ids stand twice", row[0].integer() - row[1].integer()));
+    }
+    let untold = "SELECT seq FROM examples WHERE learner_id = $1 AND deleted_at IS NOT NULL AND NOT EXISTS
+                  (SELECT 1 FROM corrections WHERE learner_id = $1 AND corrections.seq = examples.seq AND kind = 'deleted')";
+    for row in raw.rows(untold, &learner).await? {
+        faults.push(format!("learner {id}: example {} is deleted and no correction says so", row[0].integer()));
+    }
+    Ok(())
 }
 
 /// Rows that are numbered from 1 without a gap.

@@ -1,7 +1,8 @@
 //! The schema of a database: which migrations this build knows, why each is there, and which a database still lacks.
 //!
 //! A migration is applied whole or not at all, and once; a database that has one that this build does not know is refused
-//! before anything is written. The files are in `migrations/`; the first line of each is a comment that gives the reason.
+//! before anything is written. The files are in `migrations/`; the comment that each begins with gives the reason in its first
+//! sentence.
 //! For the stores and the commands that look after databases.
 
 use serde::Serialize;
@@ -51,7 +52,7 @@ pub(super) fn compare(known: &Migrator, found: &[AppliedMigration]) -> Result<Mi
             Some(_) => &mut migrations.applied,
             None => &mut migrations.pending,
         };
-        state.push(Migration { number: migration.version, reason: reason(migration.sql.as_str()).to_owned() });
+        state.push(Migration { number: migration.version, reason: reason(migration.sql.as_str()) });
     }
     match found.iter().find(|applied| !known.version_exists(applied.version)) {
         Some(foreign) => Err(format!(
@@ -68,9 +69,14 @@ pub(super) fn behind(pending: &[Migration]) -> String {
     format!("its tables are older than this build (pending: {}); {REMEDY}", numbers.join(", "))
 }
 
-/// The comment in a migration's first line.
-fn reason(sql: &str) -> &str {
-    sql.lines().next().and_then(|line| line.strip_prefix("-- ")).unwrap_or_default()
+/// The first sentence of the comment that a migration begins with.
+fn reason(sql: &str) -> String {
+    let comment: Vec<&str> = sql.lines().map_while(|line| line.strip_prefix("-- ")).collect();
+    let comment = comment.join(" ");
+    match comment.find(". ") {
+        Some(end) => comment[..=end].to_owned(),
+        None => comment,
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +94,7 @@ mod tests {
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 let text = std::fs::read_to_string(&path).unwrap();
                 let reason = reason(&text);
-                assert!(reason.len() > 20 && reason.ends_with('.'), "{store}/{name}: {reason:?}");
+                assert!(reason.len() > 10 && reason.ends_with('.'), "{store}/{name}: {reason:?}");
                 assert!(!text.contains("no-transaction"), "{store}/{name} would not be applied whole");
                 numbers.push((store, name[..4].parse::<i64>().unwrap()));
             }

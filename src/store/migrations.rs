@@ -1,8 +1,7 @@
 //! The schema of a database: which migrations this build knows, why each is there, and which a database still lacks.
 //!
 //! A migration is applied whole or not at all, and once; a database that has one that this build does not know is refused
-//! before anything is written. The files are in `migrations/`; the comment that each begins with gives the reason in its first
-//! sentence.
+//! before anything is written. The files are in `migrations/`; each begins with a comment whose first sentence is the reason.
 //! For the stores and the commands that look after databases.
 
 use serde::Serialize;

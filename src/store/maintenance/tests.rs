@@ -12,7 +12,7 @@ use crate::registry::{Cause, RegistryStore};
 use crate::store::postgres::tests::server;
 use crate::store::suite::fixtures::{append, example, fence, keyed, learner, publish, request};
 use crate::store::{PostgresOptions, PostgresStore, SqliteStore, StoreOptions};
-use crate::stream::{ExampleName, LearnerId, Seq, StreamStore};
+use crate::stream::{ExampleName, LearnerId, Seq};
 use crate::training::{GrowthOrder, JournalEvent, Store, TrainingStore};
 
 fn verifier(depth: Depth) -> Verifier<'static> {

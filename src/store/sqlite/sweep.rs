@@ -46,14 +46,27 @@ impl SqliteStore {
         .await?;
         gone.extend(orphans.into_iter().map(Remains::in_parts));
         self.delete_bytes(&gone).await?;
-        if self.places.listing_is_due() { self.sweep_objects().await } else { Ok(()) }
+        if self.places.listing_is_due()
+            && let Err(error) = self.sweep_objects().await
+        {
+            tracing::info!(%error, "objects without a row are left to a later sweep");
+        }
+        Ok(())
     }
 
-    /// Deletes the bytes of blobs whose rows are gone.
+    /// Deletes the bytes of blobs whose rows are gone. Objects that cannot be deleted now are found by a later sweep: whoever
+    /// dropped their rows goes on, also while the object store is away.
     pub(super) async fn delete_bytes(&self, gone: &[Remains]) -> Result<(), StoreError> {
         let in_parts: Vec<i64> = gone.iter().filter(|blob| blob.object.is_none()).map(|blob| blob.id).collect();
         self.delete_parts(&in_parts).await?;
         let objects: Vec<&PlacedBlob> = gone.iter().filter_map(|blob| blob.object.as_ref()).collect();
+        if let Err(error) = self.delete_objects(&objects).await {
+            tracing::info!(%error, "objects of blobs that are gone are left to a later sweep");
+        }
+        Ok(())
+    }
+
+    async fn delete_objects(&self, objects: &[&PlacedBlob]) -> Result<(), StoreError> {
         if objects.is_empty() || self.objects_are_kept().await? {
             return Ok(());
         }

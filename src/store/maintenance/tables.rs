@@ -140,7 +140,11 @@ mod tests {
         assert!(tables.iter().all(|table| !table.key.is_empty()), "{tables:?}");
         let examples = &tables[place("examples")];
         assert_eq!(examples.key, ["learner_id", "seq"]);
-        assert_eq!(examples.columns.last().unwrap().kind, Kind::Bytes);
+        let kind = |name: &str| examples.columns.iter().find(|column| column.name == name).unwrap().kind;
+        assert_eq!(
+            ["seq", "example_id", "label_number", "row"].map(kind),
+            [Kind::Integer, Kind::Text, Kind::Real, Kind::Bytes]
+        );
         for own in OWN {
             assert!(tables.iter().all(|table| table.name != own));
         }

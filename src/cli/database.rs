@@ -35,7 +35,7 @@ impl DatabaseArguments {
         let Self { database, data_dir, config: file } = self;
         if let Some(url) = database.as_deref().filter(|text| text.starts_with("postgres")) {
             return PostgresOptions::parse(url)
-                .map(Database::Postgres)
+                .map(|options| Database::Postgres(Box::new(options)))
                 .map_err(|reason| anyhow!("--database: {reason}"));
         }
         let config = Config::load(&Overrides { file, data_dir, database, ..Overrides::default() })?;

@@ -17,7 +17,7 @@ pub enum Database {
     /// A SQLite file.
     Sqlite(PathBuf),
     /// A Postgres database.
-    Postgres(PostgresOptions),
+    Postgres(Box<PostgresOptions>),
 }
 
 /// What a connection is for.

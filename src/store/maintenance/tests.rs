@@ -181,7 +181,7 @@ async fn a_backup_of_postgres_is_one_moment_too() {
     let there = server::Database::new(server);
     let options = PostgresOptions::parse(&there.url()).unwrap();
     let store = PostgresStore::open(&options).await.unwrap();
-    back_up_under_load(Arc::new(store), &Database::Postgres(options), &Folder::new()).await;
+    back_up_under_load(Arc::new(store), &Database::Postgres(Box::new(options)), &Folder::new()).await;
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_database_goes_from_sqlite_to_postgres_and_back_row_by_row() {
     let Some(server) = server::shared() else { return };
     let there = server::Database::new(server);
     let options = PostgresOptions::parse(&there.url()).unwrap();
-    let postgres = Database::Postgres(options.clone());
+    let postgres = Database::Postgres(Box::new(options.clone()));
     let folder = Folder::new();
     let store = folder.store("old.db", &StoreOptions::default()).await;
     let [digits, _] = live(&store).await;

@@ -211,7 +211,7 @@ mod tests {
         objects.put("space", &name, &bytes).await.unwrap();
         assert!(objects.get("space", &name).await.unwrap().unwrap() == bytes);
         assert_eq!(objects.get("other", &name).await.unwrap(), None);
-        assert_eq!(objects.list("space").await.unwrap(), [name.clone()]);
+        assert_eq!(objects.list("space").await.unwrap(), std::slice::from_ref(&name));
         objects.delete("space", &name).await.unwrap();
         objects.delete("space", &name).await.unwrap();
         assert!(objects.list("space").await.unwrap().is_empty());

@@ -1,5 +1,6 @@
 //! The command line: the server, the demonstration, and a client of the HTTP surface for everything else.
 
+mod backup;
 mod client;
 mod database;
 mod demo;
@@ -11,13 +12,17 @@ mod growth;
 mod growth_request;
 mod ingest;
 mod learner;
+mod migrate;
+mod opening;
 mod plan_text;
 mod predict;
 mod records;
+mod restore;
 mod serve;
 pub mod server;
 mod status;
 mod table;
+mod verify;
 mod versions;
 mod worker;
 
@@ -62,6 +67,10 @@ enum Command {
     Growth(growth::GrowthArguments),
     /// Show a learner's versions, or save the weights of one.
     Versions(versions::VersionsArguments),
+    Migrate(migrate::MigrateArguments),
+    Backup(backup::BackupArguments),
+    Restore(restore::RestoreArguments),
+    Verify(verify::VerifyArguments),
 }
 
 /// How a client command reaches the server and answers.
@@ -99,6 +108,10 @@ pub fn main() -> ExitCode {
             Command::Grow(arguments) => grow::run(arguments).await,
             Command::Growth(arguments) => growth::run(arguments).await,
             Command::Versions(arguments) => versions::run(arguments).await,
+            Command::Migrate(arguments) => migrate::run(arguments).await,
+            Command::Backup(arguments) => backup::run(arguments).await,
+            Command::Restore(arguments) => restore::run(arguments).await,
+            Command::Verify(arguments) => verify::run(arguments).await,
         }
     });
     // A trainer that was broken off may still wait for the runtime; the process does not wait for it.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::database::Database;
+use super::opening::Database;
 use crate::config::{Config, Role};
 use crate::http::{self, AppState, Services};
 use crate::metrics::{Metrics, Part};

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::database::Database;
+use super::opening::Database;
 use super::serve::{start_log, warn_of_network};
 use super::server::{listen, stop_signal};
 use crate::config::{Config, Overrides};

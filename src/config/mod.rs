@@ -60,6 +60,10 @@ pub struct StorageConfig {
     pub connection_wait_ms: u64,
     /// Seconds that a start waits for a Postgres that does not answer yet.
     pub start_wait_seconds: u64,
+    /// Whether the server applies pending migrations when it starts; otherwise it refuses a database that lacks one.
+    pub migrate: bool,
+    /// Where new weights and optimizer states go: empty for the database, a folder, or the URL of an object store.
+    pub blobs: String,
     /// The newest versions of a learner whose weights are kept (besides live ones and those around growths).
     pub keep_versions: usize,
     /// Days for which answers to idempotency keys are kept.
@@ -202,6 +206,8 @@ impl Default for StorageConfig {
             connections: 10,
             connection_wait_ms: 10_000,
             start_wait_seconds: 30,
+            migrate: true,
+            blobs: String::new(),
             keep_versions: 20,
             idempotency_days: 7,
         }

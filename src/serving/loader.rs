@@ -54,7 +54,11 @@ pub async fn load(
     }
 }
 
-fn build(version: Version, bytes: &[u8]) -> Result<LoadedModel, ModelError> {
+/// Makes a model of a version and its weights file, and proves it by a first answer to a row of zeros.
+///
+/// # Errors
+/// The weights are not those of the network, or the answer is not finite.
+pub fn build(version: Version, bytes: &[u8]) -> Result<LoadedModel, ModelError> {
     let parameters = weights::from_bytes(bytes, &version.model.network, &Device::Cpu)?;
     let (found, expected) = (version.model.network.input().elements(), version.model.encoder.shape().elements());
     if found != expected {

@@ -5,7 +5,7 @@
 //! becomes visible whole, by one swap of a pointer.
 
 mod batcher;
-mod loader;
+pub mod loader;
 mod model;
 pub mod predictor;
 mod queue;

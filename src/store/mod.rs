@@ -9,6 +9,10 @@ mod blob_bytes;
 mod columns;
 mod commits;
 mod failure;
+pub mod maintenance;
+pub mod migrations;
+mod objects;
+mod options;
 mod placement;
 pub mod postgres;
 mod rows;
@@ -18,11 +22,11 @@ mod values;
 #[cfg(test)]
 mod suite;
 
+pub use options::StoreOptions;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SoleProcess, SqliteStore};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{Config, Database};
 use crate::stream::StoreError;
@@ -33,15 +37,12 @@ use crate::training::Store;
 /// # Errors
 /// It cannot be opened; the text says why and names the database, never its password.
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let options = StoreOptions::from(&config.storage);
     match config.database().map_err(|error| StoreError::Unavailable(error.to_string()))? {
-        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(&path).await?)),
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open_with(&path, &options).await?)),
         Database::Postgres(url) => {
-            let options = PostgresOptions::parse(&url)
-                .map_err(|reason| StoreError::Unavailable(format!("storage.database: {reason}")))?
-                .connections(config.storage.connections)
-                .wait(Duration::from_millis(config.storage.connection_wait_ms))
-                .patience(Duration::from_secs(config.storage.start_wait_seconds));
-            Ok(Arc::new(PostgresStore::open(&options).await?))
+            let connecting = PostgresOptions::configured(&url, &config.storage).map_err(StoreError::Unavailable)?;
+            Ok(Arc::new(PostgresStore::open_with(&connecting, &options).await?))
         }
     }
 }

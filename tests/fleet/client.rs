@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use perennial::config::Config;
 use perennial::store;
-use perennial::training::{Store, TrainingStore as _};
 use serde_json::{Value, json};
 
 use super::process::Place;
@@ -109,7 +108,6 @@ pub fn examples(first: u64, last: u64) -> Value {
 /// Checks the stream and the journal in the database: rows `point-1` to `point-{rows}` are there once, places are dense, and
 /// every row was offered to the trainer as new exactly once.
 pub async fn check(url: &str, rows: u64) {
-    use perennial::stream::StreamStore as _;
     let mut config = Config::default();
     config.storage.database = url.to_owned();
     let store = store::open(&config).await.expect("opened");

@@ -1,14 +1,13 @@
-//! Blobs: written in parts before anything names them, named by commits, swept when nothing names them any more.
+//! Blobs: written before anything names them, in parts or as an object, and named by commits.
 //!
 //! A put writes under a number of its own and becomes the blob of its digest with its last part, in one transaction:
-//! nobody sees half of it. From then on it is *claimed* until a commit names it, so no sweep can come between a put and its
-//! commit; the commit checks again, in its transaction, that the blob is there. A claim whose process died ends after
+//! nobody sees half of it. An object is written between two such transactions: its row is there before it and complete after
+//! it. From then on the blob is *claimed* until a commit names it, so no sweep ([`super::sweep`]) can come between a put and
+//! its commit; the commit checks again, in its transaction, that the blob is there. A claim whose process died ends after
 //! [`CLAIM_LASTS`].
 //!
-//! Whoever names a blob locks its row until the commit. Whoever deletes one locks its row first and looks in a statement of
-//! its own then whether anything names it: one statement alone would look at the rows that name blobs as they stood when it
-//! began to wait for the lock. Blobs are named in order of digest and deleted in transactions of their own that skip what is
-//! locked, so neither waits in a circle.
+//! Whoever names a blob locks its row until the commit. Blobs are named in order of digest and deleted in transactions of
+//! their own that skip what is locked, so neither waits in a circle.
 
 use sqlx::PgConnection;
 use time::Duration;
@@ -19,14 +18,21 @@ use super::write::WriteTransaction;
 use crate::registry::BlobDigest;
 use crate::store::blob_bytes::{self, Reading, digest_of};
 use crate::store::columns::Columns as _;
-use crate::store::values::{later, number};
+use crate::store::failure::damaged;
+use crate::store::objects::{ObjectName, Place, PlacedBlob, Remains};
+use crate::store::values::number;
 use crate::stream::StoreError;
 
 /// How long a put waits for the commit that names it.
-const CLAIM_LASTS: Duration = Duration::HOUR;
+pub(super) const CLAIM_LASTS: Duration = Duration::HOUR;
 
-/// Parts that one transaction deletes.
-const PARTS_AT_ONCE: i64 = 8;
+/// A complete blob's row.
+struct Found {
+    id: i64,
+    size: u64,
+    /// In which object store it lies and where that is; `None`: in this database.
+    place: Option<(i64, String)>,
+}
 
 impl PostgresStore {
     pub(super) async fn write_blob(&self, bytes: &[u8]) -> Result<BlobDigest, StoreError> {
@@ -34,6 +40,14 @@ impl PostgresStore {
         if retried!(self.claim_blob(digest))? {
             return Ok(digest);
         }
+        match self.places.current() {
+            Some(place) => self.write_object(place, digest, bytes).await?,
+            None => self.write_parts(digest, bytes).await?,
+        }
+        Ok(digest)
+    }
+
+    async fn write_parts(&self, digest: BlobDigest, bytes: &[u8]) -> Result<(), StoreError> {
         let mut blob = None;
         let parts = blob_bytes::parts(bytes);
         let last = parts.len() - 1;
@@ -41,7 +55,7 @@ impl PostgresStore {
             let mut transaction = self.write().await?;
             let number = match blob {
                 Some(number) => number,
-                None => *blob.insert(begin(&mut transaction, digest, bytes.len()).await?),
+                None => *blob.insert(begin(&mut transaction, digest, bytes.len(), None).await?),
             };
             sqlx::query("INSERT INTO blob_parts (blob_id, part, bytes) VALUES ($1, $2, $3)")
                 .bind(number)
@@ -52,35 +66,51 @@ impl PostgresStore {
             let ours = if place == last { complete(&mut transaction, digest, number).await? } else { true };
             transaction.commit().await?;
             if !ours {
-                self.delete_parts(&[number]).await?;
+                self.delete_bytes(&[Remains::in_parts(number)]).await?;
             }
         }
-        Ok(digest)
+        Ok(())
+    }
+
+    async fn write_object(&self, place: &Place, digest: BlobDigest, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        let id = begin(&mut transaction, digest, bytes.len(), Some(place.id)).await?;
+        transaction.commit().await?;
+        // If this fails, a sweep takes the row after an hour and then what there may be of the object.
+        let name = ObjectName { digest, row: id };
+        self.places.put(place, &name, bytes).await?;
+        let mut transaction = self.write().await?;
+        let ours = complete(&mut transaction, digest, id).await?;
+        transaction.commit().await?;
+        if !ours {
+            let object = Some(PlacedBlob { name, place: place.id });
+            self.delete_bytes(&[Remains { id, object }]).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn read_blob(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreError> {
-        // One snapshot: a sweep in between is not seen.
-        let mut snapshot = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let found = sqlx::query("SELECT id, size FROM blobs WHERE digest = $1 AND complete")
-            .bind(digest.as_bytes().as_slice())
-            .fetch_optional(&mut *snapshot)
-            .await?;
-        let Some(row) = found else { return Ok(None) };
-        let blob = row.integer("id")?;
-        let size = number(row.integer("size")?, blob_bytes::name(digest))?;
-        let mut reading = Reading::default();
-        for place in 0i64.. {
-            let part: Option<Vec<u8>> =
-                sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = $1 AND part = $2")
-                    .bind(blob)
-                    .bind(place)
-                    .fetch_optional(&mut *snapshot)
-                    .await?;
-            let Some(part) = part else { break };
-            reading.take(part).await?;
+        let mut last = None;
+        loop {
+            // One snapshot: a sweep in between is not seen.
+            let mut snapshot = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let Some(found) = find(&mut snapshot, digest).await? else { return Ok(None) };
+            let Some((place, url)) = &found.place else {
+                let bytes = read_parts(&mut snapshot, digest, &found).await?;
+                snapshot.rollback().await?;
+                return Ok(Some(bytes));
+            };
+            // No transaction waits for an object store. If the object is gone, so is its row, or another came.
+            snapshot.rollback().await?;
+            let blob = PlacedBlob { name: ObjectName { digest, row: found.id }, place: *place };
+            if let Some(bytes) = self.places.get(&blob, url).await? {
+                return Ok(Some(bytes));
+            }
+            if last == Some(found.id) {
+                return Err(damaged(blob_bytes::name(digest), "its object is not there"));
+            }
+            last = Some(found.id);
         }
-        snapshot.rollback().await?;
-        reading.finish(size, digest).map(Some)
     }
 
     /// Claims a complete blob for the caller's coming commit; `false` if there is none.
@@ -89,93 +119,6 @@ impl PostgresStore {
         let claimed = claim(&mut transaction, digest).await?;
         transaction.commit().await?;
         Ok(claimed)
-    }
-
-    /// Deletes these blobs where nothing names or claims them any more.
-    pub(super) async fn release_blobs(&self, digests: impl IntoIterator<Item = BlobDigest>) -> Result<(), StoreError> {
-        let digests: Vec<Vec<u8>> = digests.into_iter().map(|digest| digest.as_bytes().to_vec()).collect();
-        if digests.is_empty() {
-            return Ok(());
-        }
-        let gone = retried!(self.delete_unnamed(&digests))?;
-        self.delete_parts(&gone).await
-    }
-
-    /// Deletes every blob that nothing names or claims, and the parts of blobs that are gone.
-    pub(super) async fn sweep_blobs(&self) -> Result<(), StoreError> {
-        // A first look without locks; what it finds is looked at again.
-        let unnamed: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT digest FROM blobs WHERE complete AND (claims = 0 OR touched_at < micros() - $1)
-             AND NOT EXISTS (SELECT 1 FROM versions WHERE versions.digest = blobs.digest AND weights_kept)
-             AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE weights = blobs.digest)
-             AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE optimizer = blobs.digest)",
-        )
-        .bind(later(0, CLAIM_LASTS))
-        .fetch_all(&self.pool)
-        .await?;
-        retried!(self.delete_unnamed(&unnamed))?;
-        retried!(self.delete_unfinished())?;
-        let orphans: Vec<i64> = sqlx::query_scalar(
-            "SELECT DISTINCT blob_id FROM blob_parts WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE id = blob_id)",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        self.delete_parts(&orphans).await
-    }
-
-    /// Deletes the rows of those among these blobs that nothing names or claims; their numbers.
-    async fn delete_unnamed(&self, digests: &[Vec<u8>]) -> Result<Vec<i64>, StoreError> {
-        let mut transaction = self.write().await?;
-        let locked: Vec<i64> = sqlx::query_scalar(
-            "SELECT id FROM blobs WHERE digest = ANY($1) AND complete AND (claims = 0 OR touched_at < micros() - $2)
-             FOR UPDATE SKIP LOCKED",
-        )
-        .bind(digests)
-        .bind(later(0, CLAIM_LASTS))
-        .fetch_all(&mut *transaction)
-        .await?;
-        let gone: Vec<i64> = sqlx::query_scalar(
-            "DELETE FROM blobs WHERE id = ANY($1)
-             AND NOT EXISTS (SELECT 1 FROM versions WHERE versions.digest = blobs.digest AND weights_kept)
-             AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE weights = blobs.digest)
-             AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE optimizer = blobs.digest)
-             RETURNING id",
-        )
-        .bind(locked)
-        .fetch_all(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(gone)
-    }
-
-    /// Deletes the rows of puts that were broken off long ago.
-    async fn delete_unfinished(&self) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        sqlx::query("DELETE FROM blobs WHERE NOT complete AND touched_at < micros() - $1")
-            .bind(later(0, CLAIM_LASTS))
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await
-    }
-
-    /// Deletes the parts of blobs whose rows are gone.
-    pub(super) async fn delete_parts(&self, blobs: &[i64]) -> Result<(), StoreError> {
-        while !blobs.is_empty() && retried!(self.delete_some_parts(blobs))? == PARTS_AT_ONCE as u64 {}
-        Ok(())
-    }
-
-    async fn delete_some_parts(&self, blobs: &[i64]) -> Result<u64, StoreError> {
-        let mut transaction = self.write().await?;
-        let gone = sqlx::query(
-            "DELETE FROM blob_parts WHERE ctid = ANY(ARRAY(
-                 SELECT ctid FROM blob_parts WHERE blob_id = ANY($1) LIMIT $2 FOR UPDATE SKIP LOCKED))",
-        )
-        .bind(blobs)
-        .bind(PARTS_AT_ONCE)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(gone.rows_affected())
     }
 }
 
@@ -205,13 +148,51 @@ pub(super) async fn name(
     Ok(())
 }
 
-async fn begin(connection: &mut PgConnection, digest: BlobDigest, size: usize) -> Result<i64, StoreError> {
+async fn find(connection: &mut PgConnection, digest: BlobDigest) -> Result<Option<Found>, StoreError> {
+    let found = sqlx::query(
+        "SELECT blobs.id, size, place_id, url FROM blobs LEFT JOIN blob_places ON blob_places.id = place_id
+         WHERE digest = $1 AND complete",
+    )
+    .bind(digest.as_bytes().as_slice())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = found else { return Ok(None) };
+    let place = match row.optional_integer("place_id")? {
+        Some(place) => Some((place, row.text("url")?.to_owned())),
+        None => None,
+    };
+    let size = number(row.integer("size")?, blob_bytes::name(digest))?;
+    Ok(Some(Found { id: row.integer("id")?, size, place }))
+}
+
+/// Reads the parts of a blob and verifies its digest.
+async fn read_parts(connection: &mut PgConnection, digest: BlobDigest, found: &Found) -> Result<Vec<u8>, StoreError> {
+    let mut reading = Reading::default();
+    for place in 0i64.. {
+        let part: Option<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = $1 AND part = $2")
+            .bind(found.id)
+            .bind(place)
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(part) = part else { break };
+        reading.take(part).await?;
+    }
+    reading.finish(found.size, digest)
+}
+
+async fn begin(
+    connection: &mut PgConnection,
+    digest: BlobDigest,
+    size: usize,
+    place: Option<i64>,
+) -> Result<i64, StoreError> {
     let blob = sqlx::query_scalar(
-        "INSERT INTO blobs (digest, size, complete, claims, touched_at) VALUES ($1, $2, FALSE, 0, micros())
-         RETURNING id",
+        "INSERT INTO blobs (digest, size, complete, claims, touched_at, place_id)
+         VALUES ($1, $2, FALSE, 0, micros(), $3) RETURNING id",
     )
     .bind(digest.as_bytes().as_slice())
     .bind(size as i64)
+    .bind(place)
     .fetch_one(connection)
     .await?;
     Ok(blob)

@@ -17,18 +17,20 @@ mod journal;
 mod learners;
 mod leases;
 mod listen;
+pub(in crate::store) mod migrate;
 mod open;
 mod registry;
 mod retry;
 mod session;
 mod stream;
+mod sweep;
 mod tickets;
 mod training;
 mod versions;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;
 
 use std::sync::Arc;
 
@@ -36,7 +38,10 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 
 pub use open::PostgresOptions;
+pub(in crate::store) use open::connection;
 
+use super::StoreOptions;
+use super::objects::Places;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
 use listen::Listening;
@@ -49,17 +54,24 @@ pub struct PostgresStore {
     /// Where what the listener hears is told: commits of all processes, this one's too.
     changes: ChangeSender,
     listening: Arc<Listening>,
+    /// Where blobs lie that are not in the database.
+    places: Arc<Places>,
 }
 
 impl PostgresStore {
+    /// Opens with the usual options: [`PostgresStore::open_with`].
+    pub async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
+        Self::open_with(options, &StoreOptions::default()).await
+    }
+
     /// Connects, waiting for a while for a server that does not answer yet, and brings the tables up to date. What a
     /// stopped process left to be deleted goes on being deleted behind the caller's back.
     ///
     /// # Errors
     /// The server cannot be reached, keeps nothing safe (`fsync` off, a standby), or the database belongs to another
     /// program or to a newer version of this one; the text says which and names the database, never the password.
-    pub async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
-        let store = open::open(options).await?;
+    pub async fn open_with(options: &PostgresOptions, store: &StoreOptions) -> Result<Self, StoreError> {
+        let store = open::open(options, store).await?;
         store.delete_behind();
         Ok(store)
     }

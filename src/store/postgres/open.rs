@@ -3,16 +3,17 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use super::listen::Listening;
-use super::{PostgresStore, session};
+use super::{PostgresStore, migrate, session};
+use crate::config::StorageConfig;
+use crate::store::migrations::behind;
+use crate::store::objects::{Address, Place, Places};
+use crate::store::options::StoreOptions;
 use crate::stream::StoreError;
 use crate::training::ChangeSender;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The keys of a URL's query that are understood. Others are refused, because a misspelt one would be passed over.
 const KEYS: [&str; 17] = [
@@ -80,6 +81,18 @@ impl PostgresOptions {
         })
     }
 
+    /// The database at this URL, connected to as a server's configuration wants it.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, without quoting it.
+    pub fn configured(url: &str, storage: &StorageConfig) -> Result<Self, String> {
+        let options = Self::parse(url).map_err(|reason| format!("storage.database: {reason}"))?;
+        Ok(options
+            .connections(storage.connections)
+            .wait(Duration::from_millis(storage.connection_wait_ms))
+            .patience(Duration::from_secs(storage.start_wait_seconds)))
+    }
+
     /// At most so many connections, besides the one that listens.
     pub fn connections(self, connections: u32) -> Self {
         Self { connections, ..self }
@@ -117,11 +130,12 @@ fn shown(options: &PgConnectOptions) -> String {
 }
 
 /// Connects, checks, migrates.
-pub(super) async fn open(options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
+pub(super) async fn open(options: &PostgresOptions, store: &StoreOptions) -> Result<PostgresStore, StoreError> {
     let name = shown(&options.connect);
     let failed = |reason: String| StoreError::Unavailable(format!("the database {name}: {reason}"));
     let mut connection = connect(options, &name).await.map_err(failed)?;
-    prepare(&mut connection).await.map_err(failed)?;
+    check(&mut connection).await.map_err(failed)?;
+    bring_up_to_date(&mut connection, store).await.map_err(failed)?;
     // Whether it ends politely does not matter any more.
     connection.close().await.ok();
     let pool = PgPoolOptions::new()
@@ -133,18 +147,50 @@ pub(super) async fn open(options: &PostgresOptions) -> Result<PostgresStore, Sto
         .map_err(|error| failed(explain(&error)))?;
     let changes = ChangeSender::default();
     let listening = Listening::start(&options.connect, &changes).await.map_err(|error| failed(explain(&error)))?;
-    Ok(PostgresStore { pool, changes, listening: listening.into() })
+    let places = places(&pool, store).await?;
+    Ok(PostgresStore { pool, changes, listening: listening.into(), places: places.into() })
 }
 
-/// Checks the server and the database, and brings its tables up to date: on a connection that waits as long as another
-/// process migrates.
-async fn prepare(connection: &mut PgConnection) -> Result<(), String> {
+/// How `store::maintenance` connects: once the server and the database have been checked.
+pub(in crate::store) async fn connection(options: &PostgresOptions) -> Result<PgConnection, String> {
+    let mut connection = connect(options, &shown(&options.connect)).await?;
+    check(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Applies what is pending, or refuses a database that lacks something and may not be changed; on a connection that waits as
+/// long as another process migrates.
+async fn bring_up_to_date(connection: &mut PgConnection, store: &StoreOptions) -> Result<(), String> {
+    if store.migrate {
+        return migrate::apply(connection).await.map(drop);
+    }
+    let pending = migrate::state(connection).await?.pending;
+    if pending.is_empty() { Ok(()) } else { Err(behind(&pending)) }
+}
+
+/// Opens the place that new blobs go to; blobs remember it by a row.
+async fn places(pool: &PgPool, store: &StoreOptions) -> Result<Places, StoreError> {
+    let namespace: String = sqlx::query_scalar("SELECT namespace FROM object_space").fetch_one(pool).await?;
+    if store.blobs.is_empty() {
+        return Ok(Places::new(namespace, None));
+    }
+    let url = Address::parse(&store.blobs).map_err(StoreError::Unavailable)?.url();
+    sqlx::query("INSERT INTO blob_places (url) VALUES ($1) ON CONFLICT (url) DO NOTHING")
+        .bind(url.clone())
+        .execute(pool)
+        .await?;
+    let id: i64 =
+        sqlx::query_scalar("SELECT id FROM blob_places WHERE url = $1").bind(url.clone()).fetch_one(pool).await?;
+    Ok(Places::new(namespace, Some(Place::open(id, &url)?)))
+}
+
+/// Checks the server and the database; nothing is written.
+async fn check(connection: &mut PgConnection) -> Result<(), String> {
     session::check_server(connection).await?;
     session::check_owner(connection).await.map_err(|error| match error {
         StoreError::Unavailable(reason) => reason,
         error => error.to_string(),
-    })?;
-    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| explain_migration(&error))
+    })
 }
 
 /// Connects, again and again while the server does not answer and there is patience.
@@ -189,16 +235,6 @@ fn explain(error: &sqlx::Error) -> String {
             Some("28P01" | "28000") => "the server refuses this user, or the password is wrong".into(),
             _ => error.message().into(),
         },
-        error => error.to_string(),
-    }
-}
-
-fn explain_migration(error: &MigrateError) -> String {
-    match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-            "it was written by a newer version of perennial".into()
-        }
-        MigrateError::VersionMismatch(_) => "its tables were made by another build of perennial".into(),
         error => error.to_string(),
     }
 }

@@ -1,10 +1,10 @@
-//! Blobs: written in parts before anything names them, named by commits, swept when nothing names them any more.
+//! Blobs: written before anything names them, in parts or as an object, and named by commits.
 //!
 //! A put writes under a number of its own and becomes the blob of its digest with its last part, in one transaction:
-//! nobody sees half of it, and two puts of the same bytes do not meet. From then on it is *claimed* until a commit
-//! names it, so no sweep can come between a put and its commit; the commit checks again, in its transaction, that the
-//! blob is there. A claim whose process died ends after [`CLAIM_LASTS`]. A sweep takes the blob's row first and its
-//! parts then, a few in each transaction, so that no ingest commit waits long for either.
+//! nobody sees half of it, and two puts of the same bytes do not meet. An object is written between two such transactions:
+//! its row is there before it and complete after it. From then on the blob is *claimed* until a commit names it, so no
+//! sweep ([`super::sweep`]) can come between a put and its commit; the commit checks again, in its transaction, that the
+//! blob is there. A claim whose process died ends after [`CLAIM_LASTS`].
 
 use sqlx::{Row as _, SqliteConnection};
 use time::Duration;
@@ -12,14 +12,21 @@ use time::Duration;
 use super::SqliteStore;
 use crate::registry::BlobDigest;
 use crate::store::blob_bytes::{self, Reading, digest_of};
-use crate::store::values::{json, later, now, number};
+use crate::store::failure::damaged;
+use crate::store::objects::{ObjectName, Place, PlacedBlob, Remains};
+use crate::store::values::{now, number};
 use crate::stream::StoreError;
 
 /// How long a put waits for the commit that names it.
-const CLAIM_LASTS: Duration = Duration::HOUR;
+pub(super) const CLAIM_LASTS: Duration = Duration::HOUR;
 
-/// Parts that one transaction deletes.
-const PARTS_AT_ONCE: i64 = 2;
+/// A complete blob's row.
+struct Found {
+    id: i64,
+    size: u64,
+    /// In which object store it lies and where that is; `None`: in this database.
+    place: Option<(i64, String)>,
+}
 
 impl SqliteStore {
     pub(super) async fn write_blob(&self, bytes: &[u8]) -> Result<BlobDigest, StoreError> {
@@ -27,13 +34,21 @@ impl SqliteStore {
         if self.claim(digest).await? {
             return Ok(digest);
         }
+        match self.places.current() {
+            Some(place) => self.write_object(place, digest, bytes).await?,
+            None => self.write_parts(digest, bytes).await?,
+        }
+        Ok(digest)
+    }
+
+    async fn write_parts(&self, digest: BlobDigest, bytes: &[u8]) -> Result<(), StoreError> {
         let parts = blob_bytes::parts(bytes);
         let last = parts.len() - 1;
         let mut blob = 0;
         for (place, part) in parts.into_iter().enumerate() {
             let mut transaction = self.write().await?;
             if place == 0 {
-                blob = begin(&mut transaction, digest, bytes.len()).await?;
+                blob = begin(&mut transaction, digest, bytes.len(), None).await?;
             }
             sqlx::query("INSERT INTO blob_parts (blob_id, part, bytes) VALUES (?, ?, ?)")
                 .bind(blob)
@@ -44,35 +59,51 @@ impl SqliteStore {
             let ours = if place == last { complete(&mut transaction, digest, blob).await? } else { true };
             transaction.commit().await?;
             if !ours {
-                self.delete_parts(&[blob]).await?;
+                self.delete_bytes(&[Remains::in_parts(blob)]).await?;
             }
         }
-        Ok(digest)
+        Ok(())
+    }
+
+    async fn write_object(&self, place: &Place, digest: BlobDigest, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        let id = begin(&mut transaction, digest, bytes.len(), Some(place.id)).await?;
+        transaction.commit().await?;
+        // If this fails, a sweep takes the row after an hour and then what there may be of the object.
+        let name = ObjectName { digest, row: id };
+        self.places.put(place, &name, bytes).await?;
+        let mut transaction = self.write().await?;
+        let ours = complete(&mut transaction, digest, id).await?;
+        transaction.commit().await?;
+        if !ours {
+            let object = Some(PlacedBlob { name, place: place.id });
+            self.delete_bytes(&[Remains { id, object }]).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn read_blob(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreError> {
-        // One read transaction: a sweep in between is not seen.
-        let mut snapshot = self.readers.begin().await?;
-        let found = sqlx::query("SELECT id, size FROM blobs WHERE digest = ? AND complete = 1")
-            .bind(digest.as_bytes().to_vec())
-            .fetch_optional(&mut *snapshot)
-            .await?;
-        let Some(row) = found else { return Ok(None) };
-        let blob: i64 = row.try_get("id")?;
-        let size = number(row.try_get("size")?, blob_bytes::name(digest))?;
-        let mut reading = Reading::default();
-        for place in 0i64.. {
-            let part: Option<Vec<u8>> =
-                sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = ? AND part = ?")
-                    .bind(blob)
-                    .bind(place)
-                    .fetch_optional(&mut *snapshot)
-                    .await?;
-            let Some(part) = part else { break };
-            reading.take(part).await?;
+        let mut last = None;
+        loop {
+            // One read transaction: a sweep in between is not seen.
+            let mut snapshot = self.readers.begin().await?;
+            let Some(found) = find(&mut snapshot, digest).await? else { return Ok(None) };
+            let Some((place, url)) = &found.place else {
+                let bytes = read_parts(&mut snapshot, digest, &found).await?;
+                snapshot.rollback().await?;
+                return Ok(Some(bytes));
+            };
+            // No transaction waits for an object store. If the object is gone, so is its row, or another came.
+            snapshot.rollback().await?;
+            let blob = PlacedBlob { name: ObjectName { digest, row: found.id }, place: *place };
+            if let Some(bytes) = self.places.get(&blob, url).await? {
+                return Ok(Some(bytes));
+            }
+            if last == Some(found.id) {
+                return Err(damaged(blob_bytes::name(digest), "its object is not there"));
+            }
+            last = Some(found.id);
         }
-        snapshot.rollback().await?;
-        reading.finish(size, digest).map(Some)
     }
 
     /// Claims a complete blob for the caller's coming commit; `false` if there is none.
@@ -81,53 +112,6 @@ impl SqliteStore {
         let claimed = claim(&mut transaction, digest).await?;
         transaction.commit().await?;
         Ok(claimed)
-    }
-
-    /// Deletes every blob that nothing names or claims, and the parts of blobs that are gone.
-    pub(super) async fn sweep_blobs(&self) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        sqlx::query(
-            "DELETE FROM blobs WHERE
-             (complete = 0 AND touched_at < ?1) OR
-             (complete = 1 AND (claims = 0 OR touched_at < ?1)
-              AND NOT EXISTS (SELECT 1 FROM versions WHERE versions.digest = blobs.digest AND weights_kept = 1)
-              AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE weights = blobs.digest)
-              AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE optimizer = blobs.digest))",
-        )
-        .bind(later(now(), -CLAIM_LASTS))
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        let orphans: Vec<i64> = sqlx::query_scalar(
-            "SELECT DISTINCT blob_id FROM blob_parts WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE id = blob_id)",
-        )
-        .fetch_all(&self.readers)
-        .await?;
-        self.delete_parts(&orphans).await
-    }
-
-    /// Deletes the parts of blobs whose rows are gone.
-    pub(super) async fn delete_parts(&self, blobs: &[i64]) -> Result<(), StoreError> {
-        if blobs.is_empty() {
-            return Ok(());
-        }
-        let blobs = json(&blobs)?;
-        loop {
-            let mut transaction = self.write().await?;
-            let gone = sqlx::query(
-                "DELETE FROM blob_parts WHERE rowid IN
-                 (SELECT rowid FROM blob_parts WHERE blob_id IN (SELECT value FROM json_each(?)) LIMIT ?)",
-            )
-            .bind(blobs.clone())
-            .bind(PARTS_AT_ONCE)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-            transaction.commit().await?;
-            if gone < PARTS_AT_ONCE as u64 {
-                return Ok(());
-            }
-        }
     }
 }
 
@@ -150,28 +134,57 @@ pub(super) async fn name(connection: &mut SqliteConnection, digest: BlobDigest) 
     }
 }
 
-/// Deletes a blob's row if nothing names or claims it any more; its number, for [`SqliteStore::delete_parts`].
-pub(super) async fn release(connection: &mut SqliteConnection, digest: BlobDigest) -> Result<Option<i64>, StoreError> {
-    let gone = sqlx::query_scalar(
-        "DELETE FROM blobs WHERE digest = ?1 AND complete = 1 AND claims = 0
-         AND NOT EXISTS (SELECT 1 FROM versions WHERE versions.digest = ?1 AND weights_kept = 1)
-         AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE weights = ?1)
-         AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE optimizer = ?1)
-         RETURNING id",
+async fn find(connection: &mut SqliteConnection, digest: BlobDigest) -> Result<Option<Found>, StoreError> {
+    let found = sqlx::query(
+        "SELECT blobs.id, size, place_id, url FROM blobs LEFT JOIN blob_places ON blob_places.id = place_id
+         WHERE digest = ? AND complete = 1",
     )
     .bind(digest.as_bytes().to_vec())
     .fetch_optional(connection)
     .await?;
-    Ok(gone)
+    let Some(row) = found else { return Ok(None) };
+    let place: Option<i64> = row.try_get("place_id")?;
+    let place = match place {
+        Some(place) => Some((place, row.try_get("url")?)),
+        None => None,
+    };
+    let size = number(row.try_get("size")?, blob_bytes::name(digest))?;
+    Ok(Some(Found { id: row.try_get("id")?, size, place }))
 }
 
-async fn begin(connection: &mut SqliteConnection, digest: BlobDigest, size: usize) -> Result<i64, StoreError> {
+/// Reads the parts of a blob and verifies its digest.
+async fn read_parts(
+    connection: &mut SqliteConnection,
+    digest: BlobDigest,
+    found: &Found,
+) -> Result<Vec<u8>, StoreError> {
+    let mut reading = Reading::default();
+    for place in 0i64.. {
+        let part: Option<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = ? AND part = ?")
+            .bind(found.id)
+            .bind(place)
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(part) = part else { break };
+        reading.take(part).await?;
+    }
+    reading.finish(found.size, digest)
+}
+
+async fn begin(
+    connection: &mut SqliteConnection,
+    digest: BlobDigest,
+    size: usize,
+    place: Option<i64>,
+) -> Result<i64, StoreError> {
     let blob = sqlx::query_scalar(
-        "INSERT INTO blobs (digest, size, complete, claims, touched_at) VALUES (?, ?, 0, 0, ?) RETURNING id",
+        "INSERT INTO blobs (digest, size, complete, claims, touched_at, place_id) VALUES (?, ?, 0, 0, ?, ?)
+         RETURNING id",
     )
     .bind(digest.as_bytes().to_vec())
     .bind(size as i64)
     .bind(now())
+    .bind(place)
     .fetch_one(connection)
     .await?;
     Ok(blob)

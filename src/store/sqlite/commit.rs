@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
+use super::sweep::release;
 use super::write::WriteTransaction;
 use super::{SqliteStore, blobs, journal, learners, leases, tickets, versions};
 use crate::registry::BlobDigest;
+use crate::store::objects::Remains;
 use crate::store::values::{json, kept, now};
 use crate::store::{commits, rows};
 use crate::stream::{LearnerId, StoreError};
@@ -22,9 +24,9 @@ impl SqliteStore {
         let gone = publish(&mut transaction, fence.learner, &commit).await?;
         commits::changes(fence.learner, &commit).for_each(|change| transaction.tell(change));
         transaction.commit().await?;
-        // The commit stands whatever becomes of the old parts: the next sweep takes what stays.
-        if let Err(error) = self.delete_parts(&gone).await {
-            tracing::info!(learner = fence.learner.0, %error, "parts of replaced blobs are left to the next sweep");
+        // The commit stands whatever becomes of the old bytes: the next sweep takes what stays.
+        if let Err(error) = self.delete_bytes(&gone).await {
+            tracing::info!(learner = fence.learner.0, %error, "the bytes of replaced blobs are left to the next sweep");
         }
         Ok(())
     }
@@ -41,12 +43,12 @@ impl SqliteStore {
     }
 }
 
-/// Writes all of a commit; the numbers of the blobs that the replaced checkpoint was the last to name.
+/// Writes all of a commit; what is left of the blobs that the replaced checkpoint was the last to name.
 async fn publish(
     transaction: &mut WriteTransaction,
     learner: LearnerId,
     commit: &Commit,
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Vec<Remains>, StoreError> {
     let at = now();
     for digest in commits::mentions(&commit.checkpoint, &commit.versions) {
         blobs::name(transaction, digest).await?;
@@ -68,7 +70,7 @@ async fn publish(
     }
     let mut gone = Vec::new();
     for digest in replaced {
-        gone.extend(blobs::release(transaction, digest).await?);
+        gone.extend(release(transaction, digest).await?);
     }
     Ok(gone)
 }

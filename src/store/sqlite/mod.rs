@@ -14,16 +14,20 @@ mod fleet;
 mod journal;
 mod learners;
 mod leases;
+pub(in crate::store) mod migrate;
 mod open;
 mod presence;
 mod registry;
 mod sole;
 mod stream;
+mod sweep;
 mod tickets;
 mod training;
 mod versions;
 mod write;
 
+#[cfg(test)]
+mod object_tests;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +37,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 
+use super::StoreOptions;
+use super::objects::Places;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
+pub(in crate::store) use open::connection;
 use presence::Presence;
 use write::WriteTransaction;
 
@@ -51,17 +58,25 @@ pub struct SqliteStore {
     changes: ChangeSender,
     /// What a commit must still find under the file's name.
     presence: Arc<Presence>,
+    /// Where blobs lie that are not in the file.
+    places: Arc<Places>,
 }
 
 impl SqliteStore {
+    /// Opens the file with the usual options: [`SqliteStore::open_with`].
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, &StoreOptions::default()).await
+    }
+
     /// Opens the file, creating it and its folder if need be, and brings its tables up to date. What a stopped process
     /// left to be deleted goes on being deleted behind the caller's back.
     ///
     /// # Errors
-    /// The file is no SQLite database, belongs to another program, was written by a newer version of this one, or
-    /// cannot be opened; the text says which and names the path.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let store = open::open(path).await?;
+    /// The file is no SQLite database, belongs to another program, was written by a newer version of this one, lacks
+    /// migrations that the options do not allow, or cannot be opened; the text says which and names the path. Or the place
+    /// for blobs cannot be used.
+    pub async fn open_with(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let store = open::open(path, options).await?;
         store.delete_behind();
         Ok(store)
     }

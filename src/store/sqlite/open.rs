@@ -4,17 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 
-use super::SqliteStore;
 use super::presence::Presence;
+use super::{SqliteStore, migrate};
 use crate::store::failure::sqlite_code;
+use crate::store::migrations::behind;
+use crate::store::objects::{Address, Place, Places};
+use crate::store::options::StoreOptions;
 use crate::stream::StoreError;
 use crate::training::ChangeSender;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// "Pern": what the first migration writes into the file's header.
 const APPLICATION_ID: i32 = 0x5065_726e;
@@ -30,7 +30,7 @@ const TURN: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
 
 /// Opens the file and brings its tables up to date.
-pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let failed = |reason: String| StoreError::Unavailable(format!("the database {}: {reason}", path.display()));
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         tokio::fs::create_dir_all(folder)
@@ -50,7 +50,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         .connect_with(settings(path).create_if_missing(true))
         .await
         .map_err(|error| failed(explain(&error)))?;
-    MIGRATIONS.run(&writer).await.map_err(|error| failed(explain_migration(&error)))?;
+    bring_up_to_date(&writer, options).await.map_err(failed)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(TURN)
@@ -61,7 +61,37 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     // A connection that is opened later, after one that failed, finds the file or fails: it never makes an empty one.
     writer.set_connect_options(settings(path));
     let presence = Presence::of(path).map_err(|error| failed(error.to_string()))?;
-    Ok(SqliteStore { writer, readers, changes: ChangeSender::default(), presence: Arc::new(presence) })
+    let places = Arc::new(places(&writer, options).await?);
+    Ok(SqliteStore { writer, readers, changes: ChangeSender::default(), presence: Arc::new(presence), places })
+}
+
+/// Applies what is pending, or refuses a file that lacks something and may not be changed.
+async fn bring_up_to_date(writer: &SqlitePool, options: &StoreOptions) -> Result<(), String> {
+    let mut connection = writer.acquire().await.map_err(|error| explain(&error))?;
+    if options.migrate {
+        return migrate::apply(&mut connection, &migrate::MIGRATIONS).await.map(drop);
+    }
+    let pending = migrate::state(&mut connection, &migrate::MIGRATIONS).await?.pending;
+    if pending.is_empty() { Ok(()) } else { Err(behind(&pending)) }
+}
+
+/// Opens the place that new blobs go to; blobs remember it by a row.
+async fn places(writer: &SqlitePool, options: &StoreOptions) -> Result<Places, StoreError> {
+    let namespace: String = sqlx::query_scalar("SELECT namespace FROM object_space").fetch_one(writer).await?;
+    if options.blobs.is_empty() {
+        return Ok(Places::new(namespace, None));
+    }
+    let address = Address::parse(&options.blobs).map_err(StoreError::Unavailable)?;
+    let url = address.url();
+    let find = "SELECT id FROM blob_places WHERE url = ?";
+    let mut id: Option<i64> = sqlx::query_scalar(find).bind(url.clone()).fetch_optional(writer).await?;
+    if id.is_none() {
+        let insert = "INSERT INTO blob_places (url) VALUES (?) ON CONFLICT (url) DO NOTHING";
+        sqlx::query(insert).bind(url.clone()).execute(writer).await?;
+        id = sqlx::query_scalar(find).bind(url.clone()).fetch_optional(writer).await?;
+    }
+    let id = id.ok_or_else(|| StoreError::Unavailable("the place of blobs was not kept".into()))?;
+    Ok(Places::new(namespace, Some(Place::open(id, &url)?)))
 }
 
 /// Every connection's settings.
@@ -114,13 +144,11 @@ fn explain(error: &sqlx::Error) -> String {
     }
 }
 
-fn explain_migration(error: &MigrateError) -> String {
-    match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-            "it was written by a newer version of perennial".into()
-        }
-        MigrateError::Execute(error) => explain(error),
-        MigrateError::VersionMismatch(_) => "its tables were made by another build of perennial".into(),
-        error => error.to_string(),
+/// How `store::maintenance` connects to a file that may be served meanwhile; a file of another program is refused.
+pub(in crate::store) async fn connection(path: &Path) -> Result<SqliteConnectOptions, String> {
+    let length = tokio::fs::metadata(path).await.map_or(0, |found| found.len());
+    if length > 0 {
+        check_owner(path).await?;
     }
+    Ok(plain(path).foreign_keys(true).synchronous(SqliteSynchronous::Full).pragma("temp_store", "MEMORY"))
 }

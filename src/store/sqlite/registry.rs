@@ -40,7 +40,7 @@ impl RegistryStore for SqliteStore {
             dropped += 1;
         }
         transaction.commit().await?;
-        self.delete_parts(&gone).await?;
+        self.delete_bytes(&gone).await?;
         self.sweep_blobs().await?;
         Ok(dropped)
     }

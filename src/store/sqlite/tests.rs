@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
 use super::SqliteStore;
+use crate::store::StoreOptions;
 use crate::store::suite::fixtures::{append, example, learner, request};
 use crate::store::suite::{Bench, Tables, damage_suite, store_suite};
 use crate::stream::{Append, ExampleName, Existing, Label, NewExample, Seq, StoreError, StreamStore, Value};
@@ -194,7 +195,18 @@ async fn a_newer_database_is_refused() {
     .await;
     store.close().await;
     let reason = folder.fails().await;
-    assert!(reason.contains("newer version"), "{reason}");
+    assert!(reason.contains("newer version") && reason.contains("migration 9999"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_behind_is_refused_where_the_start_may_not_migrate_it() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path().parent().unwrap()).unwrap();
+    let options = StoreOptions { migrate: false, ..StoreOptions::default() };
+    let refused = SqliteStore::open_with(&folder.path(), &options).await.err().unwrap().to_string();
+    assert!(refused.contains("run `perennial migrate`") && refused.contains("pending: 1"), "{refused}");
+    folder.store().await.close().await;
+    SqliteStore::open_with(&folder.path(), &options).await.unwrap();
 }
 
 #[tokio::test]

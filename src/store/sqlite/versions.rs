@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
-use super::blobs;
+use super::sweep::release;
 use crate::registry::retention::Kept;
 use crate::registry::{Version, VersionId};
+use crate::store::objects::Remains;
 use crate::store::rows;
 use crate::store::values::{bound, json, kept};
 use crate::stream::{LearnerId, StoreError};
@@ -15,7 +16,7 @@ use crate::training::NewVersion;
 /// The alias that predictions use by default.
 pub(super) const LIVE: &str = "live";
 
-/// Publishes a version. Its weights must be there whole and named already ([`blobs::name`]).
+/// Publishes a version. Its weights must be there whole and named already ([`super::blobs::name`]).
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     learner: LearnerId,
@@ -91,12 +92,12 @@ pub(super) async fn with_weights(
     rows.iter().map(|row| rows::kept(learner, row)).collect()
 }
 
-/// Marks a version's weights as dropped and lets go of its blob; the blob's number if nothing else holds it.
+/// Marks a version's weights as dropped and lets go of its blob; what is left of it if nothing else holds it.
 pub(super) async fn drop_weights(
     connection: &mut SqliteConnection,
     learner: LearnerId,
     version: VersionId,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<Remains>, StoreError> {
     let dropped: Vec<u8> = sqlx::query_scalar(
         "UPDATE versions SET weights_kept = 0 WHERE learner_id = ? AND version = ? RETURNING digest",
     )
@@ -104,7 +105,7 @@ pub(super) async fn drop_weights(
     .bind(kept(version.0)?)
     .fetch_one(&mut *connection)
     .await?;
-    blobs::release(connection, rows::weights(learner, version, &dropped)?).await
+    release(connection, rows::weights(learner, version, &dropped)?).await
 }
 
 /// Lets an alias name a version; refused by the database if there is no such version.

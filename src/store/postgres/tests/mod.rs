@@ -2,10 +2,11 @@
 //! that are cut, several processes.
 
 mod crashes;
+mod objects;
 mod opening;
 mod processes;
 #[path = "../../../../tests/servers/postgres.rs"]
-mod server;
+pub(in crate::store) mod server;
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Examples.
 
-use prometheus::{Histogram, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::register::{SHORT, counters, forget, gauges, histogram};
+use super::register::{SHORT, counters, forget, gauge, gauges, histogram};
 
 #[derive(Clone)]
 pub struct IngestMetrics {
@@ -10,6 +10,10 @@ pub struct IngestMetrics {
     pub examples: IntCounterVec,
     /// Seconds of a group commit.
     pub commit_seconds: Histogram,
+    /// Examples that wait for the writer.
+    pub queue_examples: IntGauge,
+    /// Bytes of the database's write-ahead log, when the writer last rested.
+    pub wal_bytes: IntGauge,
     /// The newest committed example of a learner.
     pub head_seq: IntGaugeVec,
 }
@@ -27,6 +31,12 @@ impl IngestMetrics {
                 &["learner", "outcome"],
             ),
             commit_seconds: histogram(registry, "ingest_commit_duration_seconds", "Seconds of a group commit.", SHORT),
+            queue_examples: gauge(registry, "ingest_queue_examples", "Examples that wait for the writer."),
+            wal_bytes: gauge(
+                registry,
+                "db_wal_bytes",
+                "Bytes of the database's write-ahead log, when the writer last rested.",
+            ),
             head_seq: gauges(registry, "stream_head_seq", "The newest committed example of a learner.", &["learner"]),
         }
     }

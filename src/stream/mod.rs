@@ -1,7 +1,7 @@
 //! The stream: a learner's append-only log of labelled examples.
 //!
-//! A body is decoded against the learner's schema into rows ([`decode`]), the writer commits the rows of many requests
-//! in one transaction ([`writer`]), and the encoder turns stored rows into the numbers a network takes ([`encoder`]).
+//! A body is decoded against the learner's schema into rows as it arrives ([`decode`]), which wait for its end in bounded
+//! memory ([`intake`], [`spool`]); the writer commits the rows of many requests in one transaction ([`writer`]), and the encoder turns stored rows into the numbers a network takes ([`encoder`]).
 //! What the stream needs of a database is a trait ([`store`]); everything else here is values.
 
 pub mod decode;
@@ -9,17 +9,19 @@ pub mod encoder;
 pub mod example;
 pub mod feature_cache;
 pub mod ids;
+pub mod intake;
 mod moments;
 pub mod row_codec;
 pub mod schema;
+pub mod spool;
 pub mod store;
 pub mod targets;
 pub mod writer;
 
 pub use encoder::Encoder;
-pub use example::{Label, NewExample, Pixels, Row, StoredExample, Value};
+pub use example::{EncodedExample, Label, NewExample, Pixels, Row, StoredExample, Value};
 pub use feature_cache::RowCache;
 pub use ids::{LearnerId, LearnerName, Seq};
 pub use schema::{Feature, FeatureKind, Schema, Task};
-pub use store::{Append, AppendRefusal, Appended, IdempotencyKey, StoreError, StreamStore};
+pub use store::{Append, AppendRefusal, Appended, Covered, IdempotencyKey, Rested, StoreError, StreamStore};
 pub use targets::Targets;

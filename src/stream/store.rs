@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::example::{Label, NewExample, StoredExample};
+use super::example::{EncodedExample, Label, StoredExample};
 use super::ids::{LearnerId, Seq};
+use super::intake::Rejections;
 
 /// A request's idempotency key with the digest of its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,20 @@ pub struct Append {
     /// The request's key, if it has one.
     pub key: Option<IdempotencyKey>,
     /// The examples in order.
-    pub examples: Vec<NewExample>,
+    pub examples: Vec<EncodedExample>,
+    /// What of its request it stands for; kept with the answer, and given back by a replay.
+    pub covers: Option<Covered>,
+}
+
+/// What of a request an append stands for. A long body takes several appends.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Covered {
+    /// The number of the first row of the body that it does not reach; none: it reaches the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// The rows of the body that were not taken; with the first append, for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejections: Option<Rejections>,
 }
 
 /// A request's examples are committed and synced.
@@ -38,6 +52,9 @@ pub struct Appended {
     pub last_seq: Option<Seq>,
     /// The learner's newest place after this request.
     pub head_seq: Seq,
+    /// What of its request the append stood for when it was first answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<Covered>,
 }
 
 /// Why one request was not stored.
@@ -65,6 +82,13 @@ pub enum StoreError {
     LeaseLost,
 }
 
+/// How a store stands after a rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rested {
+    /// Bytes of its log file, if it has one of its own.
+    pub log_bytes: u64,
+}
+
 /// The durable side of streams.
 #[async_trait]
 pub trait StreamStore: Send + Sync + 'static {
@@ -83,6 +107,12 @@ pub trait StreamStore: Send + Sync + 'static {
 
     /// The labels after a place up to and including another, in order.
     async fn labels(&self, learner: LearnerId, after: Seq, until: Seq) -> Result<Vec<(Seq, Label)>, StoreError>;
+
+    /// Does what would make a commit wait, while nothing is to be committed: called again and again in the writer's idle time,
+    /// beside reads and, it may be, writes that began meanwhile. It must hold up neither.
+    async fn rest(&self) -> Result<Rested, StoreError> {
+        Ok(Rested::default())
+    }
 
     /// Forgets idempotency keys older than `days`.
     async fn sweep_keys(&self, days: u32) -> Result<u64, StoreError>;

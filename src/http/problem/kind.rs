@@ -65,6 +65,10 @@ pub enum Kind {
     Overloaded,
     /// The request took too long.
     Timeout,
+    /// There is no room on the disk.
+    DiskFull,
+    /// The content encoding is not understood.
+    UnsupportedEncoding,
     /// The server is stopping.
     Stopping,
     /// The server cannot predict yet.
@@ -94,6 +98,7 @@ impl Kind {
         match self {
             Self::QueueFull | Self::Overloaded | Self::NotReady | Self::RequestInProgress => Some(1),
             Self::StorageUnavailable | Self::Timeout | Self::Stopping => Some(5),
+            Self::DiskFull => Some(60),
             _ => None,
         }
     }
@@ -131,6 +136,10 @@ impl Kind {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something broke"),
             Self::GrowthFailed => (S::INTERNAL_SERVER_ERROR, "growth_failed", "The growth broke"),
             Self::StorageUnavailable => (S::SERVICE_UNAVAILABLE, "storage_unavailable", "The store failed"),
+            Self::DiskFull => (S::INSUFFICIENT_STORAGE, "disk_full", "There is no room on the disk"),
+            Self::UnsupportedEncoding => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "The content encoding is not understood")
+            }
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests at once"),
             Self::Timeout => (S::SERVICE_UNAVAILABLE, "timeout", "The request took too long"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The server is stopping"),

@@ -8,30 +8,11 @@ use std::collections::{BTreeMap, HashSet};
 use sqlx::Row as _;
 
 use super::SqliteStore;
-use super::examples::{self, ExampleColumns};
+use super::examples;
 use super::write::WriteTransaction;
-use crate::store::failure::broken_off;
 use crate::store::values::{document, json, kept, now, number};
-use crate::stream::{Append, AppendRefusal, Appended, IdempotencyKey, LearnerId, Seq, StoreError, row_codec};
+use crate::stream::{Append, AppendRefusal, Appended, EncodedExample, IdempotencyKey, LearnerId, Seq, StoreError};
 use crate::training::Change;
-
-/// A request whose rows are encoded.
-struct Encoded {
-    learner: LearnerId,
-    key: Option<IdempotencyKey>,
-    examples: Vec<ExampleColumns>,
-}
-
-impl Encoded {
-    fn of(request: Append) -> Self {
-        let columns = request.examples.into_iter().map(|example| ExampleColumns {
-            id: example.id,
-            label: example.label,
-            row: row_codec::encode(&example.row),
-        });
-        Self { learner: request.learner, key: request.key, examples: columns.collect() }
-    }
-}
 
 /// The heads of this transaction's learners; `None`: the learner is gone.
 type Heads = BTreeMap<LearnerId, Option<u64>>;
@@ -41,10 +22,6 @@ impl SqliteStore {
         &self,
         requests: Vec<Append>,
     ) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
-        let requests: Vec<Encoded> =
-            tokio::task::spawn_blocking(move || requests.into_iter().map(Encoded::of).collect())
-                .await
-                .map_err(broken_off)?;
         let mut transaction = self.write().await?;
         let mut heads = Heads::new();
         let mut answers = Vec::with_capacity(requests.len());
@@ -70,7 +47,7 @@ impl SqliteStore {
 async fn append(
     transaction: &mut WriteTransaction,
     heads: &mut Heads,
-    request: Encoded,
+    request: Append,
     at: i64,
 ) -> Result<Result<Appended, AppendRefusal>, StoreError> {
     let learner = request.learner;
@@ -97,6 +74,7 @@ async fn append(
         first_seq: (accepted > 0).then_some(Seq(head + 1)),
         last_seq: (accepted > 0).then_some(Seq(head + accepted)),
         head_seq: Seq(head + accepted),
+        covers: request.covers,
     };
     examples::insert(transaction, learner, Seq(head + 1), at, new).await?;
     heads.insert(learner, Some(head + accepted));
@@ -118,8 +96,8 @@ async fn head(transaction: &mut WriteTransaction, learner: LearnerId) -> Result<
 async fn without_known(
     transaction: &mut WriteTransaction,
     learner: LearnerId,
-    offered: Vec<ExampleColumns>,
-) -> Result<Vec<ExampleColumns>, StoreError> {
+    offered: Vec<EncodedExample>,
+) -> Result<Vec<EncodedExample>, StoreError> {
     let ids: Vec<&str> = offered.iter().filter_map(|example| example.id.as_deref()).collect();
     if ids.is_empty() {
         return Ok(offered);

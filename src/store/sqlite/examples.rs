@@ -8,14 +8,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::failure::{broken_off, damaged};
 use crate::store::values::{bound, json, kept, number};
-use crate::stream::{Label, LearnerId, Seq, StoreError, StoredExample, row_codec};
-
-/// An example as its columns hold it.
-pub(super) struct ExampleColumns {
-    pub(super) id: Option<String>,
-    pub(super) label: Label,
-    pub(super) row: Vec<u8>,
-}
+use crate::stream::{EncodedExample, Label, LearnerId, Seq, StoreError, StoredExample, row_codec};
 
 /// A statement for many rows at once, in a few sizes, so that each is prepared once and kept by the connection.
 struct Sized {
@@ -74,7 +67,7 @@ pub(super) async fn insert(
     learner: LearnerId,
     first: Seq,
     at: i64,
-    examples: Vec<ExampleColumns>,
+    examples: Vec<EncodedExample>,
 ) -> Result<(), StoreError> {
     let mut seq = first.0;
     let mut left = examples.len();

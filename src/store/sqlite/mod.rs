@@ -14,6 +14,7 @@ mod learners;
 mod leases;
 mod open;
 mod registry;
+mod rest;
 mod stream;
 mod tickets;
 mod training;
@@ -24,6 +25,7 @@ mod write;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
@@ -39,6 +41,9 @@ pub struct SqliteStore {
     writer: SqlitePool,
     /// Connections that only read.
     readers: SqlitePool,
+    /// One connection that folds the log into the file ([`mod@rest`]).
+    rester: SqlitePool,
+    log: Arc<Path>,
     /// Where commits of this process are told. Another process on the same file is not heard.
     changes: ChangeSender,
 }
@@ -82,6 +87,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // The writer goes last: the last connection of a file folds its log into it.
         self.readers.close().await;
+        self.rester.close().await;
         self.writer.close().await;
     }
 }

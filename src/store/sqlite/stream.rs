@@ -5,7 +5,9 @@ use time::Duration;
 
 use super::{SqliteStore, examples};
 use crate::store::values::{later, now, number};
-use crate::stream::{Append, AppendRefusal, Appended, Label, LearnerId, Seq, StoreError, StoredExample, StreamStore};
+use crate::stream::{
+    Append, AppendRefusal, Appended, Label, LearnerId, Rested, Seq, StoreError, StoredExample, StreamStore,
+};
 
 /// Keys that one transaction forgets.
 const SWEPT_AT_ONCE: i64 = 1_000;
@@ -34,6 +36,10 @@ impl StreamStore for SqliteStore {
 
     async fn labels(&self, learner: LearnerId, after: Seq, until: Seq) -> Result<Vec<(Seq, Label)>, StoreError> {
         examples::labels(&mut *self.readers.acquire().await?, learner, after, until).await
+    }
+
+    async fn rest(&self) -> Result<Rested, StoreError> {
+        self.fold_log().await
     }
 
     async fn sweep_keys(&self, days: u32) -> Result<u64, StoreError> {

@@ -6,8 +6,8 @@ use time::Duration;
 use crate::network::builders::NetworkSpec;
 use crate::registry::{Cause, Model, VersionId, VersionMetrics};
 use crate::stream::{
-    Append, AppendRefusal, Appended, Encoder, Feature, FeatureKind, IdempotencyKey, Label, LearnerId, LearnerName,
-    NewExample, Schema, Seq, Targets, Task, Value,
+    Append, AppendRefusal, Appended, EncodedExample, Encoder, Feature, FeatureKind, IdempotencyKey, Label, LearnerId,
+    LearnerName, NewExample, Schema, Seq, Targets, Task, Value,
 };
 use crate::training::{Checkpoint, Commit, Fence, LearnerDocument, LearnerRecord, NewVersion, Store};
 
@@ -95,14 +95,23 @@ pub(crate) fn example(id: Option<&str>, number: f64) -> NewExample {
     }
 }
 
+fn encoded(examples: Vec<NewExample>) -> Vec<EncodedExample> {
+    examples.into_iter().map(EncodedExample::from).collect()
+}
+
 /// A request without a key.
 pub(crate) fn request(learner: LearnerId, examples: Vec<NewExample>) -> Append {
-    Append { learner, key: None, examples }
+    Append { learner, key: None, examples: encoded(examples), covers: None }
 }
 
 /// A request under a key; `body` stands for the body's digest.
 pub(crate) fn keyed(learner: LearnerId, key: &str, body: u8, examples: Vec<NewExample>) -> Append {
-    Append { learner, key: Some(IdempotencyKey { key: key.into(), body: [body; 32] }), examples }
+    Append {
+        learner,
+        key: Some(IdempotencyKey { key: key.into(), body: [body; 32] }),
+        examples: encoded(examples),
+        covers: None,
+    }
 }
 
 /// Appends one request.

@@ -11,6 +11,7 @@ fn answer(accepted: u64, duplicates: u64, head: u64) -> Appended {
         first_seq: (accepted > 0).then(|| Seq(head + 1 - accepted)),
         last_seq: (accepted > 0).then_some(Seq(head)),
         head_seq: Seq(head),
+        covers: None,
     }
 }
 

@@ -21,6 +21,7 @@ use super::state::AppState;
 use super::unbroken::unbroken;
 use super::upload::Upload;
 use super::{ingest_counts, media_type};
+use crate::stream::Existing;
 use crate::stream::decode::{Format, Table};
 use crate::stream::intake::{Faulty, Harvest, IntakeError, IntakeSettings, WantsDigest};
 use crate::stream::spool::{PartSize, SpoolLimits};
@@ -40,6 +41,7 @@ struct Head {
     format: Format,
     key: Option<String>,
     faulty: Faulty,
+    existing: Existing,
 }
 
 /// Stores the examples; the answer comes when they are on disk.
@@ -74,6 +76,7 @@ pub async fn handle(
         learner: learner.id,
         name: learner.document.name.clone(),
         key: head.key,
+        existing: head.existing,
         size: if is_json { whole } else { part },
         activity: upload.activity(),
     };
@@ -125,13 +128,13 @@ impl Head {
         let text = |name: &str| query.text(name).map(str::to_owned);
         let table = || Table { label: text("label"), id: text("id"), delimiter: None };
         let (format, known): (Format, &[&str]) = match media_type::of(headers).as_str() {
-            media_type::JSON => (Format::Json, &["partial"]),
-            media_type::NDJSON => (Format::Ndjson, &["partial"]),
+            media_type::JSON => (Format::Json, &["partial", "replace"]),
+            media_type::NDJSON => (Format::Ndjson, &["partial", "replace"]),
             media_type::CSV => {
                 let delimiter = query.text("delimiter").map(delimiter).transpose()?;
-                (Format::Csv(Table { delimiter, ..table() }), &["partial", "label", "id", "delimiter"])
+                (Format::Csv(Table { delimiter, ..table() }), &["partial", "replace", "label", "id", "delimiter"])
             }
-            media_type::ARROW => (Format::Arrow(table()), &["partial", "label", "id"]),
+            media_type::ARROW => (Format::Arrow(table()), &["partial", "replace", "label", "id"]),
             _ => {
                 let known = [media_type::JSON, media_type::NDJSON, media_type::CSV, media_type::ARROW];
                 return Err(media_type::unsupported(&known));
@@ -139,7 +142,8 @@ impl Head {
         };
         query.only(known)?;
         let faulty = if query.flag("partial")? { Faulty::RejectOne } else { Faulty::RefuseAll };
-        Ok(Self { format, key: idempotency_key(headers)?, faulty })
+        let existing = if query.flag("replace")? { Existing::Replace } else { Existing::Keep };
+        Ok(Self { format, key: idempotency_key(headers)?, faulty, existing })
     }
 }
 

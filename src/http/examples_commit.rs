@@ -17,7 +17,7 @@ use super::unbroken::off_runtime;
 use crate::stream::intake::{Harvest, Rejections};
 use crate::stream::spool::{PartSize, SpoolReader, SpooledRow, Times};
 use crate::stream::writer::Room;
-use crate::stream::{Append, Appended, Covered, IdempotencyKey, LearnerId, LearnerName, Seq};
+use crate::stream::{Append, Appended, Covered, Existing, IdempotencyKey, LearnerId, LearnerName, Outcomes, Seq};
 
 /// A part of memory that is read without a change of threads.
 const INLINE: usize = 1 << 10;
@@ -30,6 +30,8 @@ pub struct Order {
     pub name: LearnerName,
     /// The request's key, if it has one.
     pub key: Option<String>,
+    /// What happens to an example whose id is there already.
+    pub existing: Existing,
     /// Whether the body may be more than one append.
     pub size: PartSize,
     /// What keeps the client's connection open.
@@ -43,6 +45,8 @@ pub struct Stored {
     pub accepted: u64,
     /// The sum of all appends.
     pub duplicates: u64,
+    /// The sum of all appends.
+    pub replaced: u64,
     /// The first new place.
     pub first: Option<Seq>,
     /// The last new place.
@@ -51,8 +55,8 @@ pub struct Stored {
     pub head: Seq,
     /// What was not taken: as it was said at first, if the request was answered before.
     pub rejections: Rejections,
-    /// The answers, with the rows of the body that each is about, as long as there is only one.
-    pub single: Option<(Vec<u64>, Appended)>,
+    /// What became of each example, in order, and how many rows the body had, if all of it was one append.
+    pub outcomes: Option<Outcomes>,
 }
 
 /// Appends everything. It must run to its end also if the client goes away.
@@ -92,13 +96,15 @@ fn partly(problem: Problem, stored: &Stored, parts: u64) -> Problem {
     if parts == 0 {
         return problem;
     }
-    let sum = json!({"accepted": stored.accepted, "duplicates": stored.duplicates, "head_seq": stored.head});
+    let sum = json!({
+        "accepted": stored.accepted, "duplicates": stored.duplicates, "replaced": stored.replaced, "head_seq": stored.head,
+    });
     problem.with_member("stored", sum)
 }
 
 /// An append and what it was about.
 struct Part {
-    rows: Vec<u64>,
+    is_first: bool,
     answer: Appended,
     covers: Covered,
 }
@@ -132,7 +138,8 @@ impl Parts<'_> {
             _ => IdempotencyKey { key: format!("{} {number}", key.key), body: key.body },
         });
         let offered = examples.len();
-        let append = Append { learner: self.order.learner, key, examples, covers: Some(ours.clone()) };
+        let Order { learner, existing, .. } = self.order;
+        let append = Append { learner, key, existing, examples, covers: Some(ours.clone()) };
         let outcome = self.state.writer.write_part(room, append).await;
         ingest_counts::written(self.state, &self.order.name, offered, &outcome);
         let answer = outcome?;
@@ -141,7 +148,7 @@ impl Parts<'_> {
             // An earlier try was cut elsewhere: go on where it ended.
             self.reader()?.again()?;
         }
-        Ok(Part { rows: numbers, answer, covers })
+        Ok(Part { is_first, answer, covers })
     }
 
     async fn room(&self, number: u64) -> Result<Room, Problem> {
@@ -183,16 +190,17 @@ fn reader_lost() -> Problem {
 impl Stored {
     /// Adds a part; where the next one begins, if there is one.
     fn add(&mut self, part: Part) -> Option<u64> {
-        let Part { rows, answer, covers } = part;
+        let Part { is_first, answer, covers } = part;
         self.accepted += answer.accepted;
         self.duplicates += answer.duplicates;
+        self.replaced += answer.replaced;
         self.first = self.first.or(answer.first_seq);
         self.last = answer.last_seq.or(self.last);
         self.head = answer.head_seq;
         if let Some(rejections) = covers.rejections {
             self.rejections = rejections;
         }
-        self.single = covers.until.is_none().then_some((rows, answer)).filter(|_| self.single.is_none());
+        self.outcomes = (is_first && covers.until.is_none()).then_some(answer.outcomes);
         covers.until
     }
 }

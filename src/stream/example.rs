@@ -65,6 +65,14 @@ pub struct EncodedExample {
 }
 
 impl EncodedExample {
+    /// The label as two columns hold it: a class or a number.
+    pub fn label_columns(&self) -> (Option<&str>, Option<f64>) {
+        match &self.label {
+            Label::Class(class) => (Some(class), None),
+            Label::Number(number) => (None, Some(*number)),
+        }
+    }
+
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
         let text = |text: &str| text.len();
@@ -93,4 +101,39 @@ pub struct StoredExample {
     pub row: Row,
     /// The label.
     pub label: Label,
+}
+
+/// What stands at a place of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// An example.
+    Example(StoredExample),
+    /// A tombstone: an example that was deleted. Its values and its label are gone.
+    Deleted(Seq),
+}
+
+impl Entry {
+    /// The place.
+    pub fn seq(&self) -> Seq {
+        match self {
+            Self::Example(example) => example.seq,
+            Self::Deleted(seq) => *seq,
+        }
+    }
+
+    /// The example, if it was not deleted.
+    pub fn example(&self) -> Option<&StoredExample> {
+        match self {
+            Self::Example(example) => Some(example),
+            Self::Deleted(_) => None,
+        }
+    }
+
+    /// The same by value.
+    pub fn into_example(self) -> Option<StoredExample> {
+        match self {
+            Self::Example(example) => Some(example),
+            Self::Deleted(_) => None,
+        }
+    }
 }

@@ -39,7 +39,38 @@ pub struct Rejections {
     pub count: u64,
     /// The first of them.
     pub first: Vec<Rejected>,
+    /// The numbers of the others, as runs of a first number and a count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<(u64, u64)>,
 }
+
+impl Rejections {
+    /// Adds the next one; what is wrong with it is kept if it is among the first `reported`.
+    pub fn add(&mut self, rejected: Rejected, reported: usize) {
+        self.count += 1;
+        if self.first.len() < reported {
+            self.first.push(rejected);
+            return;
+        }
+        if let Some((first, count)) = self.others.last_mut()
+            && *first + *count == rejected.index
+        {
+            *count += 1;
+        } else if self.others.len() < MAX_RUNS {
+            self.others.push((rejected.index, 1));
+        }
+    }
+
+    /// All of them in order, those beyond the first without what is wrong.
+    pub fn into_rows(self) -> impl Iterator<Item = Rejected> {
+        let bare = |index| Rejected { index, errors: Vec::new() };
+        let others = self.others.into_iter().flat_map(|(first, count)| first..first.saturating_add(count));
+        self.first.into_iter().chain(others.map(bare))
+    }
+}
+
+/// More runs than this are not kept, so that a stream of faults stays within bounds: a JSON document has fewer examples.
+const MAX_RUNS: usize = 1_000_000;
 
 /// Why a body is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -179,10 +210,7 @@ impl Gathered {
     }
 
     fn reject(&mut self, row: u64, errors: Vec<Fault>) {
-        self.rejections.count += 1;
-        if self.rejections.first.len() < self.reported {
-            self.rejections.first.push(Rejected { index: row, errors });
-        }
+        self.rejections.add(Rejected { index: row, errors }, self.reported);
     }
 
     fn refuse(&mut self, errors: Vec<Fault>) -> ControlFlow<()> {

@@ -1,9 +1,12 @@
 //! The stream: a learner's append-only log of labelled examples.
 //!
 //! A body is decoded against the learner's schema into rows as it arrives ([`decode`]), which wait for its end in bounded
-//! memory ([`intake`], [`spool`]); the writer commits the rows of many requests in one transaction ([`writer`]), and the encoder turns stored rows into the numbers a network takes ([`encoder`]).
+//! memory ([`intake`], [`spool`]); the writer commits the rows of many requests in one transaction ([`writer`]), and the
+//! encoder turns stored rows into the numbers a network takes ([`encoder`]).
 //! What the stream needs of a database is a trait ([`store`]); everything else here is values.
 
+pub mod appended;
+pub mod correction;
 pub mod decode;
 pub mod encoder;
 pub mod example;
@@ -18,10 +21,12 @@ pub mod store;
 pub mod targets;
 pub mod writer;
 
+pub use appended::{Appended, Outcome, OutcomeRun, Outcomes};
+pub use correction::{Correction, CorrectionKind, Deletion, ExampleName};
 pub use encoder::Encoder;
-pub use example::{EncodedExample, Label, NewExample, Pixels, Row, StoredExample, Value};
+pub use example::{EncodedExample, Entry, Label, NewExample, Pixels, Row, StoredExample, Value};
 pub use feature_cache::RowCache;
 pub use ids::{LearnerId, LearnerName, Seq};
 pub use schema::{Feature, FeatureKind, Schema, Task};
-pub use store::{Append, AppendRefusal, Appended, Covered, IdempotencyKey, Rested, StoreError, StreamStore};
+pub use store::{Append, AppendRefusal, Covered, Existing, IdempotencyKey, Rested, StoreError, StreamStore};
 pub use targets::Targets;

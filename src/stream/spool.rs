@@ -51,7 +51,7 @@ pub type SpooledRow = (u64, EncodedExample);
 /// How much of a spool is read at once.
 #[derive(Debug, Clone, Copy)]
 pub struct PartSize {
-    /// Row numbers that it spans at most.
+    /// Row numbers that it spans at most, from its first row on.
     pub rows: u64,
     /// Bytes of rows; a larger row is a part of its own.
     pub bytes: usize,
@@ -160,24 +160,23 @@ enum Source {
 impl SpoolReader {
     /// The rows of the next part, whose numbers are from `first` on; empty at the end.
     pub fn part(&mut self, first: u64, size: PartSize) -> Result<Vec<SpooledRow>, SpoolError> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<SpooledRow> = Vec::new();
         let mut bytes = 0;
-        let mut began = None;
         while let Some((place, (row, example))) = self.take()? {
             if row < first {
                 continue;
             }
-            let fits = bytes + example.weight() <= size.bytes || rows.is_empty();
-            if row - first >= size.rows || !fits {
-                self.next = Some((place, (row, example)));
-                break;
+            let weight = example.weight();
+            match rows.first() {
+                None => self.part = place,
+                Some((begin, _)) if row - begin >= size.rows || bytes + weight > size.bytes => {
+                    self.next = Some((place, (row, example)));
+                    break;
+                }
+                Some(_) => {}
             }
-            began.get_or_insert(place);
-            bytes += example.weight();
+            bytes += weight;
             rows.push((row, example));
-        }
-        if let Some(place) = began {
-            self.part = place;
         }
         Ok(rows)
     }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::example::{EncodedExample, Label, StoredExample};
+use super::appended::Appended;
+use super::correction::{Correction, Deletion, ExampleName};
+use super::example::{EncodedExample, Entry, Label};
 use super::ids::{LearnerId, Seq};
 use super::intake::Rejections;
 
@@ -22,6 +24,8 @@ pub struct Append {
     pub learner: LearnerId,
     /// The request's key, if it has one.
     pub key: Option<IdempotencyKey>,
+    /// What happens to an example whose id is there already.
+    pub existing: Existing,
     /// The examples in order.
     pub examples: Vec<EncodedExample>,
     /// What of its request it stands for; kept with the answer, and given back by a replay.
@@ -39,22 +43,15 @@ pub struct Covered {
     pub rejections: Option<Rejections>,
 }
 
-/// A request's examples are committed and synced.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Appended {
-    /// New examples.
-    pub accepted: u64,
-    /// Examples whose id was there already; they were not stored again.
-    pub duplicates: u64,
-    /// The place of the first new one; absent if there is none.
-    pub first_seq: Option<Seq>,
-    /// The place of the last new one.
-    pub last_seq: Option<Seq>,
-    /// The learner's newest place after this request.
-    pub head_seq: Seq,
-    /// What of its request the append stood for when it was first answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub covers: Option<Covered>,
+/// What happens to an example whose id the learner has already, from this request or an earlier one. A deleted example's id
+/// is there for ever: what comes under it is a duplicate either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// The one that is there stays as it is.
+    #[default]
+    Keep,
+    /// The new one takes its place; of several in one request, the last does.
+    Replace,
 }
 
 /// Why one request was not stored.
@@ -74,6 +71,9 @@ pub enum StoreError {
     /// The database refused or could not be reached; the text is for the log.
     #[error("the store failed: {0}")]
     Unavailable(String),
+    /// Others wrote the same rows at the same time, again and again; nothing changed.
+    #[error("the store gave way to other writers: {0}")]
+    Contended(String),
     /// A stored row cannot be read.
     #[error("a stored row is damaged: {0}")]
     Damaged(String),
@@ -99,14 +99,21 @@ pub trait StreamStore: Send + Sync + 'static {
     /// The newest place of a learner.
     async fn head(&self, learner: LearnerId) -> Result<Seq, StoreError>;
 
-    /// The examples after a place, in order, at most `limit`.
-    async fn read(&self, learner: LearnerId, after: Seq, limit: usize) -> Result<Vec<StoredExample>, StoreError>;
+    /// What stands after a place, in order and without gaps, at most `limit` places.
+    async fn read(&self, learner: LearnerId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError>;
 
-    /// These examples, in any order; places that do not exist are left out.
-    async fn fetch(&self, learner: LearnerId, seqs: &[Seq]) -> Result<Vec<StoredExample>, StoreError>;
+    /// What stands at these places, in any order; places that do not exist are left out.
+    async fn fetch(&self, learner: LearnerId, seqs: &[Seq]) -> Result<Vec<Entry>, StoreError>;
 
-    /// The labels after a place up to and including another, in order.
-    async fn labels(&self, learner: LearnerId, after: Seq, until: Seq) -> Result<Vec<(Seq, Label)>, StoreError>;
+    /// The labels after a place up to and including another, in order; a tombstone has none.
+    async fn labels(&self, learner: LearnerId, after: Seq, until: Seq)
+    -> Result<Vec<(Seq, Option<Label>)>, StoreError>;
+
+    /// Deletes an example, durably: its place and its id stay taken, its values and its label are gone.
+    async fn delete_example(&self, learner: LearnerId, example: &ExampleName) -> Result<Deletion, StoreError>;
+
+    /// The corrections after a number, in order, at most `limit`.
+    async fn corrections(&self, learner: LearnerId, after: u64, limit: usize) -> Result<Vec<Correction>, StoreError>;
 
     /// Does what would make a commit wait, while nothing is to be committed: called again and again in the writer's idle time,
     /// beside reads and, it may be, writes that began meanwhile. It must hold up neither.

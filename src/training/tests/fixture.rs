@@ -12,7 +12,7 @@ use crate::compute::random::{Purpose, Random};
 use crate::config::TrainingConfig;
 use crate::metrics::Metrics;
 use crate::store::SqliteStore;
-use crate::stream::{Append, EncodedExample, Label, LearnerId, NewExample, Value};
+use crate::stream::{Append, EncodedExample, Existing, Label, LearnerId, NewExample, Value};
 use crate::training::store::Store;
 use crate::training::supervisor::LiveMoved;
 use crate::training::{
@@ -52,7 +52,7 @@ impl Fixture {
     /// Appends examples to a stream.
     pub async fn append(&self, learner: LearnerId, examples: Vec<NewExample>) {
         let examples = examples.into_iter().map(EncodedExample::from).collect();
-        let append = Append { learner, key: None, examples, covers: None };
+        let append = Append { learner, key: None, existing: Existing::Keep, examples, covers: None };
         self.store.append(vec![append]).await.unwrap().remove(0).unwrap();
     }
 

@@ -9,10 +9,12 @@ mod columns;
 mod table;
 mod text;
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamDecoder;
+use arrow_schema::ArrowError;
 use bytes::{Buf, Bytes, BytesMut};
 
 use self::check::{Checked, Dictionaries};
@@ -27,6 +29,8 @@ pub(super) struct Arrow {
     table: Table,
     waiting: BytesMut,
     reader: StreamDecoder,
+    /// Batches that were read and not decoded yet.
+    batches: VecDeque<RecordBatch>,
     dictionaries: Dictionaries,
     plan: Option<TablePlan>,
     /// The stream has said that it is over.
@@ -43,6 +47,7 @@ impl Arrow {
             table,
             waiting: BytesMut::new(),
             reader: StreamDecoder::new(),
+            batches: VecDeque::new(),
             dictionaries: Dictionaries::default(),
             plan: None,
             closed: false,
@@ -82,17 +87,22 @@ impl Arrow {
         Ok(Some(self.waiting.split_to(end).freeze()))
     }
 
-    /// Lets Arrow read a checked message; the rows of it, if it is a batch.
-    fn read(&mut self, message: Bytes) -> Result<Option<RecordBatch>, DecodeError> {
-        let reader = &mut self.reader;
+    /// Lets Arrow read a checked message. One without a body, such as the schema, is only looked at with the next.
+    fn read(&mut self, message: Bytes) -> Result<(), DecodeError> {
+        let (reader, batches) = (&mut self.reader, &mut self.batches);
         // What is checked leaves nothing known that could make it panic. Should it panic all the same, it is over with this body
         // and with nothing else: the reader is not used again.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut message = message.into();
-            reader.decode(&mut message)
+            loop {
+                batches.extend(reader.decode(&mut message)?);
+                if message.is_empty() {
+                    return Ok::<_, ArrowError>(());
+                }
+            }
         }));
         match outcome {
-            Ok(Ok(batch)) => Ok(batch),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(broken("a message is damaged, or of a kind that is not understood")),
         }
     }
@@ -124,13 +134,18 @@ impl RowDecoder for Arrow {
                     found => self.plan = Some(found?),
                 }
             }
-            let Some(message) = self.next_message()? else { break };
-            let Some(batch) = self.read(message)? else { continue };
-            let plan = self.plan.as_ref().ok_or_else(|| broken("a batch stands before the schema"))?;
-            let first = self.rows;
-            self.rows += batch.num_rows() as u64;
-            if plan.rows(&batch, first, expected, rows).is_break() {
-                return Ok(Progress::Stopped);
+            if let Some(batch) = self.batches.pop_front() {
+                let plan = self.plan.as_ref().ok_or_else(|| broken("a batch stands before the schema"))?;
+                let first = self.rows;
+                self.rows += batch.num_rows() as u64;
+                if plan.rows(&batch, first, expected, rows).is_break() {
+                    return Ok(Progress::Stopped);
+                }
+                continue;
+            }
+            match self.next_message()? {
+                Some(message) => self.read(message)?,
+                None => break,
             }
         }
         if !self.ended {

@@ -15,6 +15,7 @@ use crate::http::{self, AppState, Services};
 use crate::metrics::Metrics;
 use crate::serving::Predictor;
 use crate::store::SqliteStore;
+use crate::stream::spool;
 use crate::stream::writer::Writer;
 use crate::training::{Store, Supervisor};
 
@@ -40,6 +41,9 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(
             SqliteStore::open(&path).await.with_context(|| format!("opening the database {}", path.display()))?,
         );
+        if let Err(error) = spool::sweep(&config.spool_folder()) {
+            warn!(%error, "what an earlier process left of long bodies cannot be removed");
+        }
         let address = (config.server.host.as_str(), config.server.port);
         let listener = TcpListener::bind(address)
             .await

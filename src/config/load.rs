@@ -88,6 +88,11 @@ impl Config {
         Ok(loaded)
     }
 
+    /// The folder where examples of long bodies wait.
+    pub fn spool_folder(&self) -> PathBuf {
+        PathBuf::from(&self.storage.data_dir).join("spool")
+    }
+
     /// The file of the SQLite database.
     ///
     /// # Errors

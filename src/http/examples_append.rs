@@ -4,7 +4,6 @@
 //! The request is judged by its head first; then its body is taken in as it comes ([`super::examples_intake`]), and only when it is
 //! whole are its examples stored ([`super::examples_commit`]).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,9 +31,6 @@ const MAX_KEY: usize = 200;
 
 /// How much more room rows may take than the body that brings them: a digit and its comma may be four bytes of a float.
 const ROOM_FOR_ROWS: u64 = 4;
-
-/// The folder of spool files below the data folder.
-pub const SPOOL_FOLDER: &str = "spool";
 
 /// What the head of a request says.
 struct Head {
@@ -100,7 +96,7 @@ async fn take(
     let config = &state.config;
     let is_json = head.format == Format::Json;
     let spool = SpoolLimits {
-        folder: Path::new(&config.storage.data_dir).join(SPOOL_FOLDER),
+        folder: config.spool_folder(),
         // A JSON document is one append, for which it must be in memory anyway.
         memory: if is_json { usize::MAX } else { config.ingest.spool_bytes },
         bytes: config.limits.stream_bytes.saturating_mul(ROOM_FOR_ROWS),

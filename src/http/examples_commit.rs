@@ -140,7 +140,10 @@ impl Parts<'_> {
         let offered = examples.len();
         let Order { learner, existing, .. } = self.order;
         let append = Append { learner, key, existing, examples, covers: Some(ours.clone()) };
-        let outcome = self.state.writer.write_part(room, append).await;
+        let writing = self.state.writer.write_part(room, append);
+        let Ok(outcome) = tokio::time::timeout(self.patience(), writing).await else {
+            return Err(Problem::new(Kind::Timeout, "the request was given up; what it began may still be done"));
+        };
         ingest_counts::written(self.state, &self.order.name, offered, &outcome);
         let answer = outcome?;
         let covers = answer.covers.clone().unwrap_or_else(|| ours.clone());
@@ -157,11 +160,15 @@ impl Parts<'_> {
             return Ok(self.state.writer.room_now(bytes)?);
         }
         // Rows are on disk already; the others wait for their turn.
-        let patience = Duration::from_secs(self.state.config.limits.request_seconds);
-        match tokio::time::timeout(patience, self.state.writer.room_soon(bytes)).await {
+        match tokio::time::timeout(self.patience(), self.state.writer.room_soon(bytes)).await {
             Ok(room) => Ok(room?),
             Err(_) => Err(Problem::new(Kind::Timeout, "the writer was busy for too long")),
         }
+    }
+
+    /// How long one append may take.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.state.config.limits.request_seconds)
     }
 
     async fn read(&mut self, from: u64) -> Result<(Vec<SpooledRow>, bool), Problem> {

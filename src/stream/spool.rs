@@ -240,8 +240,11 @@ fn nameless(folder: &Path) -> io::Result<File> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("{PREFIX}{}", uuid::Uuid::new_v4()));
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(file)
+    match fs::remove_file(&path) {
+        // Another process that starts has swept it.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(file),
+    }
 }
 
 const PREFIX: &str = "spool-";

@@ -12,4 +12,5 @@ mod new_names;
 mod operations;
 mod predict;
 mod server;
+mod streams;
 mod versions;

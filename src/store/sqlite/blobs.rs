@@ -51,28 +51,38 @@ impl SqliteStore {
     }
 
     pub(super) async fn read_blob(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreError> {
-        // One read transaction: a sweep in between is not seen.
-        let mut snapshot = self.readers.begin().await?;
-        let found = sqlx::query("SELECT id, size FROM blobs WHERE digest = ? AND complete = 1")
-            .bind(digest.as_bytes().to_vec())
-            .fetch_optional(&mut *snapshot)
-            .await?;
-        let Some(row) = found else { return Ok(None) };
-        let blob: i64 = row.try_get("id")?;
-        let size = number(row.try_get("size")?, blob_bytes::name(digest))?;
+        // A statement for each part and no transaction around them: one that is open while gigabytes are read and hashed keeps the
+        // log from being begun anew. Parts never change, and a number never comes again, so what is read is the blob or an end.
+        let Some((blob, size)) = self.complete_blob(digest).await? else { return Ok(None) };
         let mut reading = Reading::default();
         for place in 0i64.. {
             let part: Option<Vec<u8>> =
                 sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = ? AND part = ?")
                     .bind(blob)
                     .bind(place)
-                    .fetch_optional(&mut *snapshot)
+                    .fetch_optional(&self.readers)
                     .await?;
             let Some(part) = part else { break };
             reading.take(part).await?;
         }
-        snapshot.rollback().await?;
-        reading.finish(size, digest).map(Some)
+        match reading.finish(size, digest) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // It was swept while it was read, or it is damaged.
+            Err(error) => match self.complete_blob(digest).await? {
+                Some((again, _)) if again == blob => Err(error),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// The number and the size of the complete blob of a digest.
+    async fn complete_blob(&self, digest: BlobDigest) -> Result<Option<(i64, u64)>, StoreError> {
+        let found = sqlx::query("SELECT id, size FROM blobs WHERE digest = ? AND complete = 1")
+            .bind(digest.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        let Some(row) = found else { return Ok(None) };
+        Ok(Some((row.try_get("id")?, number(row.try_get("size")?, blob_bytes::name(digest))?)))
     }
 
     /// Claims a complete blob for the caller's coming commit; `false` if there is none.

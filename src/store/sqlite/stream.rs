@@ -13,6 +13,9 @@ use crate::stream::{
 /// Keys that one transaction forgets.
 const SWEPT_AT_ONCE: i64 = 1_000;
 
+/// Labels that one statement reads.
+const LABELS_AT_ONCE: u64 = 50_000;
+
 #[async_trait]
 impl StreamStore for SqliteStore {
     async fn append(&self, requests: Vec<Append>) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
@@ -41,7 +44,18 @@ impl StreamStore for SqliteStore {
         after: Seq,
         until: Seq,
     ) -> Result<Vec<(Seq, Option<Label>)>, StoreError> {
-        examples::labels(&mut *self.readers.acquire().await?, learner, after, until).await
+        // In parts: a statement that stays open over a whole history keeps the log from being begun anew.
+        let (mut labels, mut from) = (Vec::new(), after);
+        while from < until {
+            let part = Seq(until.0.min(from.0.saturating_add(LABELS_AT_ONCE)));
+            let found = examples::labels(&mut *self.readers.acquire().await?, learner, from, part).await?;
+            if found.is_empty() {
+                break;
+            }
+            labels.extend(found);
+            from = part;
+        }
+        Ok(labels)
     }
 
     async fn delete_example(&self, learner: LearnerId, example: &ExampleName) -> Result<Deletion, StoreError> {

@@ -9,7 +9,7 @@ use perennial::config::TrainingConfig;
 use perennial::metrics::Metrics;
 use perennial::store::SqliteStore;
 use perennial::stream::cache::{SEGMENT_PLACES, SegmentNumber, StreamCache, StreamIdentity};
-use perennial::stream::{Append, Existing, Label, LearnerId, NewExample, Seq, Value};
+use perennial::stream::{Append, EncodedExample, Existing, Label, LearnerId, NewExample, Seq, Value};
 use perennial::training::{LearnerPatch, Sharing, Store, Supervisor, TrainingState, creation, follow};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -103,8 +103,8 @@ impl Subject {
         let end = self.rows + rows;
         while self.rows < end {
             let until = end.min(self.rows + AT_ONCE);
-            let examples = (self.rows + 1..=until).map(example).collect();
-            let append = Append { learner: self.learner, key: None, existing: Existing::Keep, examples };
+            let examples = (self.rows + 1..=until).map(|seq| EncodedExample::from(example(seq))).collect();
+            let append = Append { learner: self.learner, key: None, existing: Existing::Keep, examples, covers: None };
             self.store.append(vec![append]).await.expect("a durable append").remove(0).expect("the learner is there");
             self.rows = until;
         }

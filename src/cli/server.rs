@@ -16,6 +16,7 @@ use crate::config::{Config, Role};
 use crate::http::{self, AppState, Services};
 use crate::metrics::{Metrics, Part};
 use crate::serving::Predictor;
+use crate::stream::spool;
 use crate::stream::writer::Writer;
 use crate::training::{Follower, Store, Supervisor, follow};
 
@@ -42,6 +43,9 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let database = Database::open(&config).await?;
         let store = database.store.clone();
+        if let Err(error) = spool::sweep(&config.spool_folder()) {
+            warn!(%error, "what an earlier process left of long bodies cannot be removed");
+        }
         let listener = listen(&config.server.host, config.server.port).await?;
         let address = listener.local_addr()?;
 

@@ -100,6 +100,11 @@ impl Config {
         Ok(loaded)
     }
 
+    /// The folder where examples of long bodies wait.
+    pub fn spool_folder(&self) -> PathBuf {
+        PathBuf::from(&self.storage.data_dir).join("spool")
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let positive = [
             ("limits.body_bytes", self.limits.body_bytes),
@@ -107,7 +112,11 @@ impl Config {
             ("limits.predict_rows", self.limits.predict_rows),
             ("limits.concurrency", self.limits.concurrency),
             ("limits.learners", self.limits.learners),
+            ("limits.reported_faults", self.limits.reported_faults),
             ("ingest.queue", self.ingest.queue),
+            ("ingest.queue_bytes", self.ingest.queue_bytes),
+            ("ingest.commit_bytes", self.ingest.commit_bytes),
+            ("ingest.spool_bytes", self.ingest.spool_bytes),
             ("ingest.commit_examples", self.ingest.commit_examples),
             ("serving.queue_rows", self.serving.queue_rows),
             ("serving.batch_rows", self.serving.batch_rows),
@@ -118,6 +127,12 @@ impl Config {
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError::Invalid { key, reason: "must be at least 1".into() });
+        }
+        if self.limits.stream_bytes < self.limits.body_bytes as u64 {
+            return Err(ConfigError::Invalid {
+                key: "limits.stream_bytes",
+                reason: "must hold the largest body, `limits.body_bytes`".into(),
+            });
         }
         let durations = [
             ("limits.request_seconds", self.limits.request_seconds),

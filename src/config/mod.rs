@@ -74,10 +74,14 @@ pub struct StorageConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Largest body in bytes.
+    /// Largest body in bytes, unpacked; of a longer stream the longest line, record or Arrow message.
     pub body_bytes: usize,
-    /// Most examples in one request.
+    /// Largest body of lines, records or Arrow batches in bytes, unpacked.
+    pub stream_bytes: u64,
+    /// Most examples in one JSON document.
     pub examples: usize,
+    /// Most faults of examples that an answer tells of.
+    pub reported_faults: usize,
     /// Most rows in one prediction.
     pub predict_rows: usize,
     /// Requests that run at once; more are shed with a 503.
@@ -94,8 +98,14 @@ pub struct LimitsConfig {
 pub struct IngestConfig {
     /// Requests that may wait for the writer; more get a 429.
     pub queue: usize,
-    /// Most examples in one transaction (a single larger request is a transaction of its own).
+    /// Bytes of examples that may wait for the writer.
+    pub queue_bytes: usize,
+    /// Most examples in one transaction (a single larger JSON document is a transaction of its own).
     pub commit_examples: usize,
+    /// Most bytes of examples that a long body brings into one transaction.
+    pub commit_bytes: usize,
+    /// Bytes of a body's examples that wait for its end in memory; more of them wait in a file.
+    pub spool_bytes: usize,
 }
 
 /// Predictions.
@@ -218,7 +228,9 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             body_bytes: 16 << 20,
+            stream_bytes: 1 << 30,
             examples: 10_000,
+            reported_faults: 100,
             predict_rows: 1_000,
             concurrency: 512,
             request_seconds: 75,
@@ -229,7 +241,13 @@ impl Default for LimitsConfig {
 
 impl Default for IngestConfig {
     fn default() -> Self {
-        Self { queue: 256, commit_examples: 20_000 }
+        Self {
+            queue: 256,
+            queue_bytes: 64 << 20,
+            commit_examples: 20_000,
+            commit_bytes: 16 << 20,
+            spool_bytes: 4 << 20,
+        }
     }
 }
 

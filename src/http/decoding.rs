@@ -40,7 +40,7 @@ where
 }
 
 /// The learner with its newer schema, if the store has one; it is known from then on.
-async fn newer(state: &AppState, learner: &LearnerRecord) -> Option<Arc<LearnerRecord>> {
+pub(super) async fn newer(state: &AppState, learner: &LearnerRecord) -> Option<Arc<LearnerRecord>> {
     let record = match state.store.learner_by_id(learner.id).await {
         Ok(record) => record?,
         Err(error) => {

@@ -19,7 +19,7 @@ pub fn written(state: &AppState, learner: &LearnerName, examples: usize, outcome
             count(state, learner, "replaced", appended.replaced);
             raise_head(state, learner, appended.head_seq.0);
         }
-        Err(WriteError::QueueFull | WriteError::Stopping | WriteError::Store(_)) => {
+        Err(WriteError::QueueFull { .. } | WriteError::Stopping | WriteError::Store(_)) => {
             count(state, learner, "rejected", examples as u64);
         }
         // Nothing is known against the examples themselves.
@@ -35,9 +35,14 @@ pub fn invalid(state: &AppState, learner: &LearnerName, error: &DecodeError) {
             let rows: BTreeSet<usize> = faults.iter().filter_map(|fault| row(&fault.pointer)).collect();
             rows.len().max(1)
         }
-        DecodeError::Malformed(_) | DecodeError::TooManyRows { .. } => 1,
+        DecodeError::Malformed(_) | DecodeError::TooManyRows { .. } | DecodeError::TooLong { .. } => 1,
     };
     count(state, learner, "invalid", rows as u64);
+}
+
+/// Counts examples that are at fault, of a request whose others are stored.
+pub fn rejected(state: &AppState, learner: &LearnerName, examples: u64) {
+    count(state, learner, "invalid", examples);
 }
 
 fn count(state: &AppState, learner: &LearnerName, outcome: &str, examples: u64) {

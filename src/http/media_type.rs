@@ -10,6 +10,12 @@ pub const JSON: &str = "application/json";
 /// One JSON document a line.
 pub const NDJSON: &str = "application/x-ndjson";
 
+/// Records of values behind a header.
+pub const CSV: &str = "text/csv";
+
+/// An Arrow IPC stream.
+pub const ARROW: &str = "application/vnd.apache.arrow.stream";
+
 /// The body's media type without its parameters, in lower case; empty if it has none.
 pub fn of(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::BoxError;
+use axum::Extension;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::error_handling::HandleErrorLayer;
@@ -20,6 +21,7 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
+use super::encoding::unpacked;
 use super::problem::{Kind, Problem, REQUEST_ID};
 use crate::config::LimitsConfig;
 use crate::metrics::HttpMetrics;
@@ -40,23 +42,39 @@ const BODIES_IN_MEMORY: usize = 16;
 const DRAINED: usize = 4;
 
 /// Bytes that one permit of the memory for bodies stands for.
-const PERMIT_BYTES: usize = 1024;
+pub const PERMIT_BYTES: usize = 1024;
 
-/// The layers of everything but probes and metrics: load, time and body limits.
-pub fn limited<S: Clone + Send + Sync + 'static>(router: Router<S>, limits: &LimitsConfig) -> Router<S> {
-    let bodies = Bodies {
-        limit: limits.body_bytes,
-        memory: Arc::new(Semaphore::new(1 + limits.body_bytes.saturating_mul(BODIES_IN_MEMORY) / PERMIT_BYTES)),
-    };
-    router.layer(
+/// The layers of everything but probes and metrics: load, time, packed bodies and body limits. The actions of `uploads` read their
+/// bodies themselves, for as long as they make progress ([`super::upload`]).
+pub fn limited<S: Clone + Send + Sync + 'static>(
+    actions: Router<S>,
+    uploads: Router<S>,
+    limits: &LimitsConfig,
+) -> Router<S> {
+    let patience = Duration::from_secs(limits.request_seconds);
+    let permits = 1 + limits.body_bytes.saturating_mul(BODIES_IN_MEMORY) / PERMIT_BYTES;
+    let bodies = Bodies { limit: limits.body_bytes, patience, memory: Arc::new(Semaphore::new(permits)) };
+    let at_once = GlobalConcurrencyLimitLayer::new(limits.concurrency);
+    let problem = |error: BoxError| async move { Problem::from_layer(&error) };
+    let actions = actions.layer(
         ServiceBuilder::new()
-            .layer(HandleErrorLayer::new(|error: BoxError| async move { Problem::from_layer(&error) }))
+            .layer(HandleErrorLayer::new(problem))
             .load_shed()
-            .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
-            .timeout(Duration::from_secs(limits.request_seconds))
-            .layer(from_fn_with_state(bodies, whole_body))
+            .layer(at_once.clone())
+            .timeout(patience)
+            .layer(from_fn(unpacked))
+            .layer(from_fn_with_state(bodies.clone(), whole_body))
             .layer(DefaultBodyLimit::disable()),
-    )
+    );
+    let uploads = uploads.layer(
+        ServiceBuilder::new()
+            .layer(HandleErrorLayer::new(problem))
+            .load_shed()
+            .layer(at_once)
+            .layer(from_fn(unpacked))
+            .layer(Extension(bodies)),
+    );
+    actions.merge(uploads)
 }
 
 /// The layers of everything.
@@ -145,11 +163,15 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     Problem::internal(&format_args!("panic: {message}")).into_response()
 }
 
-/// How large bodies may be, each and all together.
+/// How large bodies may be, each and all together, and how long their clients may take.
 #[derive(Clone)]
-struct Bodies {
-    limit: usize,
-    memory: Arc<Semaphore>,
+pub struct Bodies {
+    /// Bytes of a body that is read whole.
+    pub limit: usize,
+    /// The time of a request.
+    pub patience: Duration,
+    /// One permit for every [`PERMIT_BYTES`] of bodies in memory.
+    pub memory: Arc<Semaphore>,
 }
 
 /// Reads the body before the action starts: within its limit, without long silences, within the memory for bodies.
@@ -161,7 +183,7 @@ async fn whole_body(State(bodies): State<Bodies>, request: Request, next: Next) 
         if !waits_for_consent {
             drain(body, bodies.limit).await;
         }
-        return too_large(bodies.limit).into_response();
+        return too_large(bodies.limit as u64).into_response();
     }
     match read(body, &bodies).await {
         // The memory is held until the answer is there.
@@ -176,7 +198,7 @@ async fn read(mut body: Body, bodies: &Bodies) -> Result<(Bytes, Option<tokio::s
     while let Some(frame) = next_frame(&mut body).await? {
         if bytes.len() + frame.len() > bodies.limit {
             drain(body, bodies.limit).await;
-            return Err(too_large(bodies.limit));
+            return Err(too_large(bodies.limit as u64));
         }
         let permits = u32::try_from(frame.len().div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
         match (bodies.memory.clone().try_acquire_many_owned(permits), &mut memory) {
@@ -189,16 +211,18 @@ async fn read(mut body: Body, bodies: &Bodies) -> Result<(Bytes, Option<tokio::s
     Ok((bytes.into(), memory))
 }
 
-async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Problem> {
+/// The next part of a body; none at its end.
+pub async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     match tokio::time::timeout(BODY_SILENCE, body.frame()).await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
-        Ok(Some(Err(_))) => Err(Problem::new(Kind::MalformedBody, "the body broke off")),
+        Ok(Some(Err(_))) => Err(Problem::new(Kind::MalformedBody, "the body broke off, or is not packed as it says")),
         Err(_) => Err(Problem::new(Kind::SlowBody, "the client was silent for too long while it sent the body")),
     }
 }
 
-async fn drain(mut body: Body, limit: usize) {
+/// Reads a body to its end, or a few times the limit of it.
+pub async fn drain(mut body: Body, limit: usize) {
     let mut left = limit.saturating_mul(DRAINED);
     while let Ok(Some(frame)) = next_frame(&mut body).await {
         match left.checked_sub(frame.len()) {
@@ -208,7 +232,8 @@ async fn drain(mut body: Body, limit: usize) {
     }
 }
 
-fn too_large(limit: usize) -> Problem {
+/// The body is larger than it may be.
+pub fn too_large(limit: u64) -> Problem {
     Problem::new(Kind::BodyTooLarge, format!("a body has at most {limit} bytes"))
 }
 

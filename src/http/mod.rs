@@ -3,11 +3,16 @@
 //! Every answer that is no success is a problem document (RFC 9457) made in [`problem`], the only place that knows
 //! status codes of failures. Limits, timeouts and request ids are layers in [`middleware`], the only place for those.
 
+mod activity;
 mod decoding;
 mod directory;
 mod document;
+mod encoding;
+mod examples_answer;
 mod examples_append;
+mod examples_commit;
 mod examples_delete;
+mod examples_intake;
 mod examples_read;
 mod following;
 pub mod growth_document;
@@ -37,6 +42,7 @@ mod serve;
 mod standing;
 mod state;
 mod unbroken;
+mod upload;
 mod version_view;
 mod versions_list;
 mod versions_show;

@@ -19,10 +19,7 @@ pub fn router(state: AppState) -> Router {
             "/v1/learners/{learner}",
             get(learners_show::handle).patch(learners_patch::handle).delete(learners_delete::handle),
         )
-        .route(
-            "/v1/learners/{learner}/examples",
-            post(examples_append::handle).get(examples_read::handle).delete(examples_delete::by_seq),
-        )
+        .route("/v1/learners/{learner}/examples", get(examples_read::handle).delete(examples_delete::by_seq))
         .route("/v1/learners/{learner}/examples/{id}", delete(examples_delete::by_id))
         .route("/v1/learners/{learner}/predict", post(predict::handle))
         .route("/v1/learners/{learner}/growth", post(growth_order::handle).get(growth_history::handle))
@@ -31,13 +28,16 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/learners/{learner}/versions/{version}", get(versions_show::handle))
         .route("/v1/learners/{learner}/versions/{version}/weights", get(versions_weights::handle));
 
+    // Bodies of any length, which their actions read as they come.
+    let uploads = Router::new().route("/v1/learners/{learner}/examples", post(examples_append::handle));
+
     // An overloaded server must still be able to say that it lives.
     let probes = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::handle));
 
-    let all = middleware::limited(api, &state.config.limits)
+    let all = middleware::limited(api, uploads, &state.config.limits)
         .merge(probes)
         .method_not_allowed_fallback(async || {
             Problem::new(Kind::MethodNotAllowed, "this path does not take this method; `Allow` lists those it takes")

@@ -9,12 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
+use super::activity::Activity;
 use super::router::router;
 use super::state::AppState;
 use super::worker::{self, WorkerState};
@@ -83,7 +85,8 @@ async fn serve_router(
         // The receiver goes only when the server has ended already.
         stopping.send(()).ok();
     };
-    let mut server = pin!(axum::serve(listener, router).with_graceful_shutdown(signal).into_future());
+    let service = router.into_make_service_with_connect_info::<Activity>();
+    let mut server = pin!(axum::serve(listener, service).with_graceful_shutdown(signal).into_future());
     tokio::select! {
         outcome = &mut server => return outcome,
         _ = stopped => {}
@@ -121,7 +124,8 @@ impl Listener for BoundedListener {
             tracing::debug!(%error, "a connection stays with small packets delayed");
         }
         let sleep = Box::pin(tokio::time::sleep(self.quiet));
-        (Connection { stream, sleep, quiet: self.quiet, _permit: permit }, address)
+        let activity = Activity::default();
+        (Connection { stream, sleep, quiet: self.quiet, activity, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -129,28 +133,41 @@ impl Listener for BoundedListener {
     }
 }
 
-/// A connection that ends when nothing was written to it for `quiet`: that holds for a client that never finishes its
-/// header, that sends nothing after an answer, or that does not read its answer.
+/// A connection that ends when for `quiet` nothing was written to it and no action made progress on it: that holds for a client
+/// that never finishes its header, that sends nothing after an answer, or that does not read its answer.
 struct Connection {
     stream: TcpStream,
     sleep: Pin<Box<Sleep>>,
     quiet: Duration,
+    activity: Activity,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Connected<IncomingStream<'_, BoundedListener>> for Activity {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
+        stream.io().activity.clone()
+    }
 }
 
 impl Connection {
     /// `outcome`, unless it is to wait and the time is over.
     fn in_time<T>(&mut self, outcome: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if outcome.is_pending() {
-            ready!(self.sleep.as_mut().poll(context));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if !outcome.is_pending() {
+            return outcome;
         }
-        outcome
+        loop {
+            ready!(self.sleep.as_mut().poll(context));
+            let until = self.activity.last() + self.quiet;
+            if until <= self.sleep.deadline() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.sleep.as_mut().reset(until);
+        }
     }
 
     fn wrote(&mut self, outcome: &Poll<io::Result<usize>>) {
         if matches!(outcome, Poll::Ready(Ok(1..))) {
-            self.sleep.as_mut().reset(Instant::now() + self.quiet);
+            self.activity.touch();
         }
     }
 }

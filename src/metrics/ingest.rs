@@ -1,8 +1,8 @@
 //! Examples.
 
-use prometheus::{Histogram, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::register::{SHORT, counters, forget, gauges, histogram};
+use super::register::{SHORT, counters, forget, gauge, gauges, histogram};
 
 #[derive(Clone)]
 pub struct IngestMetrics {
@@ -12,6 +12,10 @@ pub struct IngestMetrics {
     pub commit_seconds: Histogram,
     /// Group commits that failed, by reason: unavailable, full, damaged.
     pub commit_failures: IntCounterVec,
+    /// Examples that wait for the writer.
+    pub queue_examples: IntGauge,
+    /// Bytes of the database's write-ahead log, when the writer last rested.
+    pub wal_bytes: IntGauge,
     /// The newest committed example of a learner.
     pub head_seq: IntGaugeVec,
     /// The newest example of a learner that was offered to its trainer as new, as far as it is committed or known here.
@@ -44,6 +48,12 @@ impl IngestMetrics {
                 &["learner", "outcome"],
             ),
             commit_seconds: histogram(registry, "ingest_commit_duration_seconds", "Seconds of a group commit.", SHORT),
+            queue_examples: gauge(registry, "ingest_queue_examples", "Examples that wait for the writer."),
+            wal_bytes: gauge(
+                registry,
+                "db_wal_bytes",
+                "Bytes of the database's write-ahead log, when the writer last rested.",
+            ),
             head_seq: gauges(registry, "stream_head_seq", "The newest committed example of a learner.", &["learner"]),
             trained_seq: gauges(
                 registry,

@@ -5,36 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::failure::broken_off;
 use super::placement::{Placement, Standing};
-use crate::stream::{
-    Append, AppendRefusal, Appended, Existing, IdempotencyKey, Label, LearnerId, NewExample, Seq, StoreError, row_codec,
-};
-
-/// An example as its columns hold it.
-pub(super) struct ExampleColumns {
-    pub(super) id: Option<String>,
-    pub(super) label: Label,
-    pub(super) row: Vec<u8>,
-}
-
-impl ExampleColumns {
-    /// The label as its two columns hold it: a class or a number.
-    pub(super) fn label_columns(&self) -> (Option<&str>, Option<f64>) {
-        match &self.label {
-            Label::Class(class) => (Some(class), None),
-            Label::Number(number) => (None, Some(*number)),
-        }
-    }
-}
-
-/// A request whose rows are encoded.
-pub(super) struct Offered {
-    pub(super) learner: LearnerId,
-    pub(super) key: Option<IdempotencyKey>,
-    pub(super) existing: Existing,
-    pub(super) examples: Vec<ExampleColumns>,
-}
+use crate::stream::{Append, AppendRefusal, Appended, EncodedExample, IdempotencyKey, LearnerId, Seq};
 
 /// What was answered under an idempotency key.
 pub(super) struct Remembered {
@@ -56,7 +28,7 @@ pub(super) struct Known {
 /// The new examples of one learner; their places follow each other.
 pub(super) struct Addition<'r> {
     pub(super) first: Seq,
-    pub(super) examples: Vec<&'r ExampleColumns>,
+    pub(super) examples: Vec<&'r EncodedExample>,
 }
 
 impl Addition<'_> {
@@ -81,36 +53,19 @@ pub(super) struct Decided<'r> {
     /// The learners whose heads move.
     pub(super) additions: BTreeMap<LearnerId, Addition<'r>>,
     /// What takes the places of others, some of which may be among the additions: written after them.
-    pub(super) replacements: BTreeMap<LearnerId, BTreeMap<Seq, &'r ExampleColumns>>,
+    pub(super) replacements: BTreeMap<LearnerId, BTreeMap<Seq, &'r EncodedExample>>,
     /// The answers to keep.
     pub(super) keys: Vec<Keep<'r>>,
 }
 
-/// Encodes the rows of requests on a thread that may take its time.
-pub(super) async fn encode(requests: Vec<Append>) -> Result<Vec<Offered>, StoreError> {
-    let columns = |example: NewExample| ExampleColumns {
-        id: example.id,
-        label: example.label,
-        row: row_codec::encode(&example.row),
-    };
-    let offered = move |request: Append| Offered {
-        learner: request.learner,
-        key: request.key,
-        existing: request.existing,
-        examples: request.examples.into_iter().map(columns).collect(),
-    };
-    let encoding = move || requests.into_iter().map(offered).collect();
-    tokio::task::spawn_blocking(encoding).await.map_err(broken_off)
-}
-
 /// The learners of a call, each once and in order: the order in which their heads are locked.
-pub(super) fn learners(requests: &[Offered]) -> Vec<LearnerId> {
+pub(super) fn learners(requests: &[Append]) -> Vec<LearnerId> {
     let learners: BTreeSet<LearnerId> = requests.iter().map(|request| request.learner).collect();
     learners.into_iter().collect()
 }
 
 /// The ids that a call offers, each with its learner.
-pub(super) fn ids(requests: &[Offered]) -> impl Iterator<Item = (LearnerId, &str)> {
+pub(super) fn ids(requests: &[Append]) -> impl Iterator<Item = (LearnerId, &str)> {
     requests.iter().flat_map(|request| {
         let ids = request.examples.iter().filter_map(|example| example.id.as_deref());
         ids.map(|id| (request.learner, id))
@@ -118,12 +73,12 @@ pub(super) fn ids(requests: &[Offered]) -> impl Iterator<Item = (LearnerId, &str
 }
 
 /// The keys that a call offers, each with its learner.
-pub(super) fn keys(requests: &[Offered]) -> impl Iterator<Item = (LearnerId, &IdempotencyKey)> {
+pub(super) fn keys(requests: &[Append]) -> impl Iterator<Item = (LearnerId, &IdempotencyKey)> {
     requests.iter().filter_map(|request| Some((request.learner, request.key.as_ref()?)))
 }
 
 /// Decides what becomes of these requests.
-pub(super) fn decide(requests: &[Offered], mut known: Known) -> Decided<'_> {
+pub(super) fn decide(requests: &[Append], mut known: Known) -> Decided<'_> {
     let mut decided = Decided::default();
     for request in requests {
         let answer = decide_one(request, &mut known, &mut decided);
@@ -133,7 +88,7 @@ pub(super) fn decide(requests: &[Offered], mut known: Known) -> Decided<'_> {
 }
 
 fn decide_one<'r>(
-    request: &'r Offered,
+    request: &'r Append,
     known: &mut Known,
     decided: &mut Decided<'r>,
 ) -> Result<Appended, AppendRefusal> {
@@ -152,7 +107,7 @@ fn decide_one<'r>(
     for example in &request.examples {
         placement.take(example.id.clone(), example);
     }
-    let answer = placement.answer();
+    let answer = Appended { covers: request.covers.clone(), ..placement.answer() };
     *head = answer.head_seq.0;
     for (seq, example) in (first.0..).zip(&placement.new) {
         // For the requests behind this one it is as good as stored.
@@ -178,15 +133,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::stream::{Existing, Label};
 
-    fn offered(learner: i64, ids: &[Option<u8>]) -> Offered {
-        let example = |id: &Option<u8>| ExampleColumns {
+    fn offered(learner: i64, ids: &[Option<u8>]) -> Append {
+        let example = |id: &Option<u8>| EncodedExample {
             id: id.map(|id| id.to_string()),
             label: Label::Number(0.0),
             row: Vec::new(),
         };
         let examples = ids.iter().map(example).collect();
-        Offered { learner: LearnerId(learner), key: None, existing: Existing::Keep, examples }
+        Append { learner: LearnerId(learner), key: None, existing: Existing::Keep, examples, covers: None }
     }
 
     proptest! {
@@ -196,7 +152,7 @@ mod tests {
             head in 0u64..9,
             stored in proptest::collection::hash_set(0u8..9, 0..5),
         ) {
-            let requests: Vec<Offered> = calls.iter().map(|(learner, ids)| offered(*learner, ids)).collect();
+            let requests: Vec<Append> = calls.iter().map(|(learner, ids)| offered(*learner, ids)).collect();
             let standing = stored.iter().map(|id| (id.to_string(), Standing::Stored(Seq(1))));
             let stored: HashMap<String, Standing> = standing.collect();
             let mut known = Known::default();

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::Seq;
+use super::store::Covered;
 
 /// A request's examples are committed and synced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Appended {
     /// What became of each example. Empty in an answer that was kept before outcomes were, and for no examples.
     #[serde(default, skip_serializing_if = "Outcomes::is_empty")]
     pub outcomes: Outcomes,
+    /// What of its request the append stood for when it was first answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<Covered>,
 }
 
 /// What became of one example.
@@ -103,6 +107,7 @@ impl Appended {
             last_seq: (accepted > 0).then_some(head),
             head_seq: head,
             outcomes,
+            covers: None,
         }
     }
 

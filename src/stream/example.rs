@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::Seq;
+use super::row_codec;
 use super::timestamp::Timestamp;
 
 /// The values of one row, in the order of the schema's features.
@@ -55,6 +56,43 @@ pub struct NewExample {
     pub row: Row,
     /// The label.
     pub label: Label,
+}
+
+/// The same in the form in which it is stored: its row as the bytes of [`row_codec`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedExample {
+    /// The user's id, unique for ever within the learner.
+    pub id: Option<String>,
+    /// The label.
+    pub label: Label,
+    /// The row, encoded.
+    pub row: Vec<u8>,
+}
+
+impl EncodedExample {
+    /// The label as two columns hold it: a class or a number.
+    pub fn label_columns(&self) -> (Option<&str>, Option<f64>) {
+        match &self.label {
+            Label::Class(class) => (Some(class), None),
+            Label::Number(number) => (None, Some(*number)),
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let text = |text: &str| text.len();
+        let label = match &self.label {
+            Label::Class(class) => text(class),
+            Label::Number(_) => 0,
+        };
+        size_of::<Self>() + self.row.len() + label + self.id.as_deref().map_or(0, text)
+    }
+}
+
+impl From<NewExample> for EncodedExample {
+    fn from(example: NewExample) -> Self {
+        Self { id: example.id, label: example.label, row: row_codec::encode(&example.row) }
+    }
 }
 
 /// An example in its place.

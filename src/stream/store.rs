@@ -4,8 +4,9 @@ use async_trait::async_trait;
 
 use super::appended::Appended;
 use super::correction::{Correction, Deletion, ExampleName};
-use super::example::{Entry, Label, NewExample};
+use super::example::{EncodedExample, Entry, Label};
 use super::ids::{LearnerId, Seq};
+use super::intake::Rejections;
 
 /// A request's idempotency key with the digest of its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,20 @@ pub struct Append {
     /// What happens to an example whose id is there already.
     pub existing: Existing,
     /// The examples in order.
-    pub examples: Vec<NewExample>,
+    pub examples: Vec<EncodedExample>,
+    /// What of its request it stands for; kept with the answer, and given back by a replay.
+    pub covers: Option<Covered>,
+}
+
+/// What of a request an append stands for. A long body takes several appends.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Covered {
+    /// The number of the first row of the body that it does not reach; none: it reaches the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// The rows of the body that were not taken; with the first append, for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejections: Option<Rejections>,
 }
 
 /// What happens to an example whose id the learner has already, from this request or an earlier one. A deleted example's id
@@ -84,6 +98,13 @@ impl StoreError {
     }
 }
 
+/// How a store stands after a rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rested {
+    /// Bytes of its log file, if it has one of its own.
+    pub log_bytes: u64,
+}
+
 /// The durable side of streams.
 #[async_trait]
 pub trait StreamStore: Send + Sync + 'static {
@@ -109,6 +130,12 @@ pub trait StreamStore: Send + Sync + 'static {
 
     /// The corrections after a number, in order, at most `limit`.
     async fn corrections(&self, learner: LearnerId, after: u64, limit: usize) -> Result<Vec<Correction>, StoreError>;
+
+    /// Does what would make a commit wait, while nothing is to be committed: called again and again in the writer's idle time,
+    /// beside reads and, it may be, writes that began meanwhile. It must hold up neither.
+    async fn rest(&self) -> Result<Rested, StoreError> {
+        Ok(Rested::default())
+    }
 
     /// Forgets idempotency keys older than `days`.
     async fn sweep_keys(&self, days: u32) -> Result<u64, StoreError>;

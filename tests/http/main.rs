@@ -13,5 +13,6 @@ mod new_names;
 mod operations;
 mod predict;
 mod server;
+mod streams;
 mod texts_and_times;
 mod versions;

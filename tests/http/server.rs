@@ -84,8 +84,9 @@ impl Server {
         Self::start_with(config()).await
     }
 
-    pub async fn start_with(config: Config) -> Self {
+    pub async fn start_with(mut config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        config.storage.data_dir = folder.path().to_str().unwrap().to_owned();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("perennial.db")).await.unwrap());
         let metrics = Metrics::new();
         let predictor = Predictor::start(store.clone(), &config.serving, metrics.serving.clone());

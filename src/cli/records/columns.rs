@@ -1,78 +1,73 @@
-//! From the columns of a CSV file to the features of a schema.
+//! The values of a line of a CSV file, as inputs by feature. Where they stand is the server's rule too ([`decode::Columns`]).
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail};
 use serde_json::{Map, Number, Value};
 
-/// Where a feature's values stand in a line.
-#[derive(Debug, Clone, PartialEq)]
-enum Source {
-    /// A number in this column; empty is missing.
-    Number(usize),
-    /// A category in this column; empty is missing.
-    Category(usize),
-    /// A text in this column, empty or not.
-    Text(usize),
-    /// A time in this column, as a text or as seconds since 1970; empty is missing.
-    Time(usize),
-    /// Numbers in these columns; all of them empty is missing.
-    Numbers(Vec<usize>),
-}
+use crate::stream::decode::{self, Layout, Source};
+use crate::stream::{FeatureKind, Schema};
 
 /// The plan by which a line becomes inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Columns {
-    features: Vec<(String, Source)>,
+    features: Vec<(String, Source, Cell)>,
+}
+
+/// What a single column of a feature holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    /// A number; empty is missing.
+    Number,
+    /// A category; empty is missing.
+    Category,
+    /// A text, empty or not.
+    Text,
+    /// A time, as a text or as seconds since 1970; empty is missing.
+    Time,
+}
+
+impl Cell {
+    fn of(kind: &FeatureKind) -> Self {
+        match kind {
+            FeatureKind::Categorical { .. } => Self::Category,
+            FeatureKind::Text(_) => Self::Text,
+            FeatureKind::Timestamp(_) => Self::Time,
+            FeatureKind::Numeric | FeatureKind::Vector { .. } | FeatureKind::Image { .. } => Self::Number,
+        }
+    }
 }
 
 impl Columns {
-    /// Finds every feature among the header's columns; `taken` are those of label and id. An optional feature that has no
-    /// column is missing in every line.
-    ///
-    /// A vector or image feature `pixels` stands in the columns `pixels.0`, `pixels.1`, … or, if it is the only feature
-    /// and the file has just as many columns left, in those in their order.
+    /// Finds every feature among the header's columns; `taken` are those of label and id. Columns of no feature are passed over.
     pub fn find(schema: &Value, header: &[String], taken: &[usize]) -> anyhow::Result<Self> {
-        let features = schema.get("features").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let mut found = Vec::with_capacity(features.len());
-        for feature in features {
-            let name = feature.get("name").and_then(Value::as_str).unwrap_or_default();
-            let column = |name: &str| header.iter().position(|column| column == name);
-            let source = match feature.get("kind").and_then(Value::as_str) {
-                Some("numeric") => column(name).map(Source::Number),
-                Some("categorical") => column(name).map(Source::Category),
-                Some("text") => column(name).map(Source::Text),
-                Some("timestamp") => column(name).map(Source::Time),
-                _ => {
-                    let size = elements(feature);
-                    let named: Option<Vec<usize>> = (0..size).map(|index| column(&format!("{name}.{index}"))).collect();
-                    let rest: Vec<usize> = (0..header.len()).filter(|index| !taken.contains(index)).collect();
-                    let only = features.len() == 1 && rest.len() == size;
-                    named.or(only.then_some(rest)).map(Source::Numbers)
-                }
-            };
-            let optional = feature.get("optional").and_then(Value::as_bool).unwrap_or_default();
-            let begun = header.iter().any(|column| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
-            match source {
-                Some(source) => found.push((name.to_owned(), source)),
-                None if optional && !begun => {}
-                None => bail!("the file has no column for the feature `{name}`; its columns are {}", header.join(", ")),
+        let schema: Schema = serde_json::from_value(schema.clone()).context("the learner's schema cannot be read")?;
+        let found = match decode::Columns::find(&schema, header, taken, Layout::Cells) {
+            Ok(found) => found,
+            Err(fault) if fault.column.is_empty() => bail!("{}; its columns are {}", fault.detail, header.join(", ")),
+            Err(fault) => {
+                bail!("the feature `{}`: {}; its columns are {}", fault.column, fault.detail, header.join(", "))
             }
-        }
-        ensure!(!found.is_empty(), "the file has no column for any feature of the learner");
-        Ok(Self { features: found })
+        };
+        let features = schema.features.into_iter().zip(found.sources);
+        Ok(Self {
+            features: features.map(|(feature, source)| (feature.name, source, Cell::of(&feature.kind))).collect(),
+        })
     }
 
     /// The inputs of one line.
     pub fn inputs(&self, line: &csv::StringRecord) -> anyhow::Result<Map<String, Value>> {
         let mut inputs = Map::with_capacity(self.features.len());
-        for (name, source) in &self.features {
+        for (name, source, cell) in &self.features {
             let value = match source {
-                Source::Number(column) | Source::Time(column) if line[*column].trim().is_empty() => continue,
-                Source::Category(column) if line[*column].is_empty() => continue,
-                Source::Number(column) => number(&line[*column], name)?,
-                Source::Category(column) | Source::Text(column) => Value::String(line[*column].to_owned()),
-                Source::Time(column) => time(line[*column].trim()),
-                Source::Numbers(columns) if columns.iter().all(|&column| line[column].trim().is_empty()) => continue,
-                Source::Numbers(columns) => {
+                Source::Absent => continue,
+                Source::Cell(column) => match cell {
+                    Cell::Number | Cell::Time if line[*column].trim().is_empty() => continue,
+                    Cell::Category if line[*column].is_empty() => continue,
+                    Cell::Number => number(&line[*column], name)?,
+                    Cell::Time => time(line[*column].trim()),
+                    Cell::Category | Cell::Text => Value::String(line[*column].to_owned()),
+                },
+                Source::Cells(columns) if columns.iter().all(|&column| line[column].trim().is_empty()) => continue,
+                Source::Cells(columns) => {
                     Value::Array(columns.iter().map(|&column| number(&line[column], name)).collect::<Result<_, _>>()?)
                 }
             };
@@ -80,15 +75,6 @@ impl Columns {
         }
         Ok(inputs)
     }
-}
-
-fn elements(feature: &Value) -> usize {
-    let size = |key: &str, otherwise: u64| feature.get(key).and_then(Value::as_u64).unwrap_or(otherwise);
-    let elements = match feature.get("kind").and_then(Value::as_str) {
-        Some("image") => size("height", 0) * size("width", 0) * size("channels", 1),
-        _ => size("size", 0),
-    };
-    usize::try_from(elements).unwrap_or(usize::MAX)
 }
 
 /// Seconds if it is a number; any other text is for the server to read.

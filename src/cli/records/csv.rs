@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::columns::Columns;
 use super::{NeedsLabel, Reading, Record, Records};
+use crate::stream::decode::likely_delimiter;
 
 /// The records of a CSV file.
 pub fn records(mut input: Box<dyn BufRead + Send>, reading: &Reading, schema: &Value) -> anyhow::Result<Records> {
@@ -45,13 +46,6 @@ pub fn records(mut input: Box<dyn BufRead + Send>, reading: &Reading, schema: &V
             id: id.map(text).transpose()?,
         })
     })))
-}
-
-/// The delimiter that the first line has most of: comma, semicolon or tab.
-fn likely_delimiter(start: &[u8]) -> u8 {
-    let line = start.split(|&byte| byte == b'\n').next().unwrap_or(start);
-    let count = |delimiter: u8| line.iter().filter(|&&byte| byte == delimiter).count();
-    [b',', b';', b'\t'].into_iter().rev().max_by_key(|&delimiter| count(delimiter)).unwrap_or(b',')
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Fixture {
             .route("/panic", get(async || -> &'static str { panic!("a secret") }))
             .route("/wait", get(wait));
         let probe = Router::new().route("/probe", get(async || "alive"));
-        observed(limited(api, &self.limits).merge(probe), &self.metrics.http)
+        observed(limited(api, Router::new(), &self.limits).merge(probe), &self.metrics.http)
     }
 }
 

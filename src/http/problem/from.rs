@@ -1,11 +1,14 @@
 //! From the errors of the rest of the crate to problems. What only the log may know stays in the log.
 
 use axum::BoxError;
+use axum::http::{HeaderValue, header};
 
 use super::{Kind, Problem};
 use crate::growth::Refusal;
 use crate::serving::PredictError;
 use crate::stream::decode::DecodeError;
+use crate::stream::intake::IntakeError;
+use crate::stream::spool::SpoolError;
 use crate::stream::writer::WriteError;
 use crate::stream::{AppendRefusal, StoreError};
 use crate::training::CreateError;
@@ -54,7 +57,10 @@ impl From<StoreError> for Problem {
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::QueueFull => Self::new(Kind::QueueFull, "too many examples are waiting to be written"),
+            WriteError::QueueFull { retry_after } => {
+                Self::new(Kind::QueueFull, "too many examples are waiting to be written")
+                    .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after))
+            }
             WriteError::InProgress => {
                 Self::new(Kind::RequestInProgress, "a request under the same idempotency key is in progress")
             }
@@ -113,6 +119,30 @@ impl From<DecodeError> for Problem {
             DecodeError::TooManyRows { limit } => {
                 Self::new(Kind::TooManyRows, format!("a request has at most {limit} rows"))
             }
+            DecodeError::TooLong { limit } => Self::new(
+                Kind::BodyTooLarge,
+                format!("a document, a line, a record and an unpacked Arrow message have at most {limit} bytes"),
+            ),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Body(error) => error.into(),
+            IntakeError::Spool(error) => error.into(),
+        }
+    }
+}
+
+impl From<SpoolError> for Problem {
+    fn from(error: SpoolError) -> Self {
+        tracing::warn!(%error, "the rows of a body cannot be spooled");
+        match error {
+            SpoolError::TooLarge { .. } => Self::new(Kind::BodyTooLarge, error.to_string()),
+            SpoolError::Full => Self::new(Kind::StorageFull, error.to_string()),
+            SpoolError::Failed(_) => Self::new(Kind::StorageUnavailable, "the rows of the body cannot be kept"),
         }
     }
 }

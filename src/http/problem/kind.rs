@@ -69,6 +69,8 @@ pub enum Kind {
     Overloaded,
     /// The request took too long.
     Timeout,
+    /// The content encoding is not understood.
+    UnsupportedEncoding,
     /// The server is stopping.
     Stopping,
     /// The server cannot predict yet.
@@ -138,6 +140,9 @@ impl Kind {
             Self::GrowthFailed => (S::INTERNAL_SERVER_ERROR, "growth_failed", "The growth broke"),
             Self::StorageUnavailable => (S::SERVICE_UNAVAILABLE, "storage_unavailable", "The store failed"),
             Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "The store is full"),
+            Self::UnsupportedEncoding => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "The content encoding is not understood")
+            }
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests at once"),
             Self::Timeout => (S::SERVICE_UNAVAILABLE, "timeout", "The request took too long"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The server is stopping"),

@@ -6,7 +6,7 @@
 mod from;
 mod kind;
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -33,6 +33,7 @@ struct Parts {
     detail: String,
     errors: Vec<Fault>,
     members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -53,7 +54,13 @@ struct Document<'a> {
 impl Problem {
     /// A problem of this kind with a sentence for people.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self(Box::new(Parts { kind, detail: detail.into(), errors: Vec::new(), members: Map::new() }))
+        Self(Box::new(Parts {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            members: Map::new(),
+            headers: Vec::new(),
+        }))
     }
 
     /// With the places in the body that are at fault.
@@ -73,6 +80,12 @@ impl Problem {
         self
     }
 
+    /// With a header of the answer; one of the kind's own is replaced.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
+        self
+    }
+
     /// What kind it is.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -81,7 +94,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { kind, detail, errors, members } = &*self.0;
+        let Parts { kind, detail, errors, members, headers } = &*self.0;
         let document = Document {
             r#type: format!("urn:perennial:problem:{}", kind.code()),
             title: kind.title(),
@@ -96,6 +109,9 @@ impl IntoResponse for Problem {
         let mut response = (kind.status(), [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if let Some(seconds) = kind.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        for (name, value) in headers {
+            response.headers_mut().insert(name, value.clone());
         }
         response
     }

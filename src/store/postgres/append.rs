@@ -6,17 +6,17 @@
 
 use super::write::WriteTransaction;
 use super::{PostgresStore, corrections, examples};
-use crate::store::appending::{self, Addition, Keep, Known, Offered};
+use crate::store::appending::{self, Addition, Keep, Known};
 use crate::store::columns::Columns as _;
 use crate::store::rows;
 use crate::store::values::{json, kept, number};
-use crate::stream::{AppendRefusal, Appended, LearnerId, StoreError};
+use crate::stream::{Append, AppendRefusal, Appended, LearnerId, StoreError};
 use crate::training::Change;
 
 impl PostgresStore {
     pub(super) async fn append_all(
         &self,
-        requests: &[Offered],
+        requests: &[Append],
     ) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
         let mut transaction = self.write().await?;
         let known = known(&mut transaction, requests).await?;
@@ -37,7 +37,7 @@ impl PostgresStore {
 }
 
 /// Locks the heads and reads everything that decides about these requests.
-async fn known(transaction: &mut WriteTransaction, requests: &[Offered]) -> Result<Known, StoreError> {
+async fn known(transaction: &mut WriteTransaction, requests: &[Append]) -> Result<Known, StoreError> {
     let mut known = Known::default();
     let learners: Vec<i64> = appending::learners(requests).iter().map(|learner| learner.0).collect();
     let heads =

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use super::PostgresStore;
 use super::write::WriteTransaction;
-use crate::store::appending::ExampleColumns;
 use crate::store::rows;
 use crate::store::values::{bound, kept, number};
-use crate::stream::{Correction, CorrectionKind, Deletion, ExampleName, LearnerId, Seq, StoreError};
+use crate::stream::{Correction, CorrectionKind, Deletion, EncodedExample, ExampleName, LearnerId, Seq, StoreError};
 use crate::training::Change;
 
 impl PostgresStore {
@@ -62,7 +61,7 @@ impl PostgresStore {
 pub(super) async fn replace(
     transaction: &mut WriteTransaction,
     learner: LearnerId,
-    examples: &BTreeMap<Seq, &ExampleColumns>,
+    examples: &BTreeMap<Seq, &EncodedExample>,
 ) -> Result<(), StoreError> {
     let places = examples.keys().map(|seq| kept(seq.0)).collect::<Result<Vec<_>, _>>()?;
     let (classes, numbers): (Vec<_>, Vec<_>) = examples.values().map(|example| example.label_columns()).unzip();

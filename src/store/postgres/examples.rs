@@ -3,11 +3,11 @@
 use sqlx::PgConnection;
 
 use super::write::WriteTransaction;
-use crate::store::appending::{self, Addition, ExampleColumns, Known, Offered};
+use crate::store::appending::{self, Addition, Known};
 use crate::store::columns::Columns as _;
 use crate::store::rows;
 use crate::store::values::{bound, kept};
-use crate::stream::{Entry, Label, LearnerId, Seq, StoreError};
+use crate::stream::{Append, EncodedExample, Entry, Label, LearnerId, Seq, StoreError};
 
 /// The most rows of one statement, and the most bytes beyond its first row: its arrays stand in memory here and there.
 const ROWS_AT_ONCE: usize = 10_000;
@@ -16,7 +16,7 @@ const BYTES_AT_ONCE: usize = 16 << 20;
 /// Finds which of the offered ids the learners have, and where.
 pub(super) async fn known_ids(
     transaction: &mut WriteTransaction,
-    requests: &[Offered],
+    requests: &[Append],
     known: &mut Known,
 ) -> Result<(), StoreError> {
     let (learners, ids): (Vec<i64>, Vec<&[u8]>) =
@@ -76,9 +76,9 @@ pub(super) async fn insert(
 }
 
 /// How many examples one statement takes; at least one.
-fn fitting(examples: &[&ExampleColumns]) -> usize {
+fn fitting(examples: &[&EncodedExample]) -> usize {
     let mut bytes = 0;
-    let fits = |example: &&&ExampleColumns| {
+    let fits = |example: &&&EncodedExample| {
         bytes += example.row.len();
         bytes <= BYTES_AT_ONCE
     };

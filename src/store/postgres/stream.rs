@@ -5,7 +5,6 @@ use time::Duration;
 
 use super::retry::retried;
 use super::{PostgresStore, examples};
-use crate::store::appending;
 use crate::store::values::{later, number};
 use crate::stream::{
     Append, AppendRefusal, Appended, Correction, Deletion, Entry, ExampleName, Label, LearnerId, Seq, StoreError,
@@ -21,7 +20,6 @@ impl StreamStore for PostgresStore {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let requests = appending::encode(requests).await?;
         retried!(self.append_all(&requests))
     }
 

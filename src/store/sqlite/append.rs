@@ -5,7 +5,7 @@
 
 use super::write::WriteTransaction;
 use super::{SqliteStore, corrections, examples};
-use crate::store::appending::{self, Keep, Known, Offered};
+use crate::store::appending::{self, Keep, Known};
 use crate::store::rows;
 use crate::store::values::{json, kept, now, number};
 use crate::stream::{Append, AppendRefusal, Appended, LearnerId, StoreError};
@@ -16,7 +16,6 @@ impl SqliteStore {
         &self,
         requests: Vec<Append>,
     ) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
-        let requests = appending::encode(requests).await?;
         let mut transaction = self.write().await?;
         let known = known(&mut transaction, &requests).await?;
         let decided = appending::decide(&requests, known);
@@ -39,7 +38,7 @@ impl SqliteStore {
 }
 
 /// Everything that decides about these requests.
-async fn known(transaction: &mut WriteTransaction, requests: &[Offered]) -> Result<Known, StoreError> {
+async fn known(transaction: &mut WriteTransaction, requests: &[Append]) -> Result<Known, StoreError> {
     let mut known = Known::default();
     for learner in appending::learners(requests) {
         if let Some(head) = head(transaction, learner).await? {

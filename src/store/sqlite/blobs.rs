@@ -83,27 +83,42 @@ impl SqliteStore {
     }
 
     pub(super) async fn read_blob(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreError> {
+        // A statement for each part and no transaction around them: one that is open while gigabytes are read and hashed keeps the
+        // log from being begun anew. Bytes never change, and a number never comes again, so what is read is the blob or an end;
+        // where it is no blob, that one was swept meanwhile and maybe another came, or it is damaged.
         let mut last = None;
         loop {
-            // One read transaction: a sweep in between is not seen.
-            let mut snapshot = self.readers.begin().await?;
-            let Some(found) = find(&mut snapshot, digest).await? else { return Ok(None) };
-            let Some((place, url)) = &found.place else {
-                let bytes = read_parts(&mut snapshot, digest, &found).await?;
-                snapshot.rollback().await?;
-                return Ok(Some(bytes));
+            let found = find(&mut *self.readers.acquire().await?, digest).await?;
+            let Some(found) = found else { return Ok(None) };
+            let read = match &found.place {
+                None => self.read_parts(digest, &found).await,
+                Some((place, url)) => {
+                    let blob = PlacedBlob { name: ObjectName { digest, row: found.id }, place: *place };
+                    let bytes = self.places.get(&blob, url).await?;
+                    bytes.ok_or_else(|| damaged(blob_bytes::name(digest), "its object is not there"))
+                }
             };
-            // No transaction waits for an object store. If the object is gone, so is its row, or another came.
-            snapshot.rollback().await?;
-            let blob = PlacedBlob { name: ObjectName { digest, row: found.id }, place: *place };
-            if let Some(bytes) = self.places.get(&blob, url).await? {
-                return Ok(Some(bytes));
+            match read {
+                Err(StoreError::Damaged(_)) if last != Some(found.id) => last = Some(found.id),
+                read => return read.map(Some),
             }
-            if last == Some(found.id) {
-                return Err(damaged(blob_bytes::name(digest), "its object is not there"));
-            }
-            last = Some(found.id);
         }
+    }
+
+    /// Reads the parts of a blob and verifies its digest.
+    async fn read_parts(&self, digest: BlobDigest, found: &Found) -> Result<Vec<u8>, StoreError> {
+        let mut reading = Reading::default();
+        for place in 0i64.. {
+            let part: Option<Vec<u8>> =
+                sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = ? AND part = ?")
+                    .bind(found.id)
+                    .bind(place)
+                    .fetch_optional(&self.readers)
+                    .await?;
+            let Some(part) = part else { break };
+            reading.take(part).await?;
+        }
+        reading.finish(found.size, digest)
     }
 
     /// Claims a complete blob for the caller's coming commit; `false` if there is none.
@@ -150,25 +165,6 @@ async fn find(connection: &mut SqliteConnection, digest: BlobDigest) -> Result<O
     };
     let size = number(row.try_get("size")?, blob_bytes::name(digest))?;
     Ok(Some(Found { id: row.try_get("id")?, size, place }))
-}
-
-/// Reads the parts of a blob and verifies its digest.
-async fn read_parts(
-    connection: &mut SqliteConnection,
-    digest: BlobDigest,
-    found: &Found,
-) -> Result<Vec<u8>, StoreError> {
-    let mut reading = Reading::default();
-    for place in 0i64.. {
-        let part: Option<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = ? AND part = ?")
-            .bind(found.id)
-            .bind(place)
-            .fetch_optional(&mut *connection)
-            .await?;
-        let Some(part) = part else { break };
-        reading.take(part).await?;
-    }
-    reading.finish(found.size, digest)
 }
 
 async fn begin(

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use sqlx::SqliteConnection;
 
 use super::SqliteStore;
-use crate::store::appending::ExampleColumns;
 use crate::store::rows;
 use crate::store::values::{bound, kept, now, number};
-use crate::stream::{Correction, CorrectionKind, Deletion, ExampleName, LearnerId, Seq, StoreError};
+use crate::stream::{Correction, CorrectionKind, Deletion, EncodedExample, ExampleName, LearnerId, Seq, StoreError};
 use crate::training::Change;
 
 impl SqliteStore {
@@ -68,7 +67,7 @@ impl SqliteStore {
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     learner: LearnerId,
-    examples: &BTreeMap<Seq, &ExampleColumns>,
+    examples: &BTreeMap<Seq, &EncodedExample>,
     at: i64,
 ) -> Result<(), StoreError> {
     overwrite(connection).await?;

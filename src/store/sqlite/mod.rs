@@ -18,6 +18,7 @@ pub(in crate::store) mod migrate;
 mod open;
 mod presence;
 mod registry;
+mod rest;
 mod sole;
 mod stream;
 mod sweep;
@@ -54,6 +55,9 @@ pub struct SqliteStore {
     writer: SqlitePool,
     /// Connections that only read.
     readers: SqlitePool,
+    /// One connection that folds the log into the file ([`mod@rest`]).
+    rester: SqlitePool,
+    log: Arc<Path>,
     /// Where commits of this process are told. Another process on the same file is not heard.
     changes: ChangeSender,
     /// What a commit must still find under the file's name.
@@ -107,6 +111,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // The writer goes last: the last connection of a file folds its log into it.
         self.readers.close().await;
+        self.rester.close().await;
         self.writer.close().await;
     }
 }

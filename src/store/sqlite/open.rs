@@ -58,11 +58,23 @@ pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<SqliteSt
         .connect_with(settings(path).pragma("query_only", "ON").pragma("cache_size", "-8000"))
         .await
         .map_err(|error| failed(explain(&error)))?;
+    // Folding gives way to everybody: it never waits for a reader or a writer.
+    let rester = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(TURN)
+        .test_before_acquire(false)
+        .connect_with(settings(path).pragma("cache_size", "-2000").pragma("busy_timeout", "0"))
+        .await
+        .map_err(|error| failed(explain(&error)))?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = Path::new(&log).into();
     // A connection that is opened later, after one that failed, finds the file or fails: it never makes an empty one.
     writer.set_connect_options(settings(path));
     let presence = Presence::of(path).map_err(|error| failed(error.to_string()))?;
     let places = Arc::new(places(&writer, options).await?);
-    Ok(SqliteStore { writer, readers, changes: ChangeSender::default(), presence: Arc::new(presence), places })
+    let (changes, presence) = (ChangeSender::default(), Arc::new(presence));
+    Ok(SqliteStore { writer, readers, rester, log, changes, presence, places })
 }
 
 /// Applies what is pending, or refuses a file that lacks something and may not be changed.
@@ -97,8 +109,8 @@ async fn places(writer: &SqlitePool, options: &StoreOptions) -> Result<Places, S
 /// Every connection's settings.
 ///
 /// With WAL and `synchronous=FULL` a commit is synced before it is answered; `fullfsync` makes that true on macOS. The
-/// log is folded into the file every 16 MiB rather than every 4, and cut back to 64 MiB after an exceptional
-/// transaction.
+/// log is folded into the file in idle time ([`super::rest`]); only where there has been none for 128 MiB does a commit do it. It
+/// is cut back to 64 MiB after an exceptional transaction.
 fn settings(path: &Path) -> SqliteConnectOptions {
     plain(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -106,7 +118,7 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .pragma("fullfsync", "ON")
         .pragma("checkpoint_fullfsync", "ON")
-        .pragma("wal_autocheckpoint", "4096")
+        .pragma("wal_autocheckpoint", "32768")
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-32000")
         .pragma("temp_store", "MEMORY")

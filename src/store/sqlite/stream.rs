@@ -6,12 +6,15 @@ use time::Duration;
 use super::{SqliteStore, examples};
 use crate::store::values::{later, now, number};
 use crate::stream::{
-    Append, AppendRefusal, Appended, Correction, Deletion, Entry, ExampleName, Label, LearnerId, Seq, StoreError,
-    StreamStore,
+    Append, AppendRefusal, Appended, Correction, Deletion, Entry, ExampleName, Label, LearnerId, Rested, Seq,
+    StoreError, StreamStore,
 };
 
 /// Keys that one transaction forgets.
 const SWEPT_AT_ONCE: i64 = 1_000;
+
+/// Labels that one statement reads.
+const LABELS_AT_ONCE: u64 = 50_000;
 
 #[async_trait]
 impl StreamStore for SqliteStore {
@@ -41,7 +44,18 @@ impl StreamStore for SqliteStore {
         after: Seq,
         until: Seq,
     ) -> Result<Vec<(Seq, Option<Label>)>, StoreError> {
-        examples::labels(&mut *self.readers.acquire().await?, learner, after, until).await
+        // In parts: a statement that stays open over a whole history keeps the log from being begun anew.
+        let (mut labels, mut from) = (Vec::new(), after);
+        while from < until {
+            let part = Seq(until.0.min(from.0.saturating_add(LABELS_AT_ONCE)));
+            let found = examples::labels(&mut *self.readers.acquire().await?, learner, from, part).await?;
+            if found.is_empty() {
+                break;
+            }
+            labels.extend(found);
+            from = part;
+        }
+        Ok(labels)
     }
 
     async fn delete_example(&self, learner: LearnerId, example: &ExampleName) -> Result<Deletion, StoreError> {
@@ -50,6 +64,10 @@ impl StreamStore for SqliteStore {
 
     async fn corrections(&self, learner: LearnerId, after: u64, limit: usize) -> Result<Vec<Correction>, StoreError> {
         self.corrections_after(learner, after, limit).await
+    }
+
+    async fn rest(&self) -> Result<Rested, StoreError> {
+        self.fold_log().await
     }
 
     async fn sweep_keys(&self, days: u32) -> Result<u64, StoreError> {

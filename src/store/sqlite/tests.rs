@@ -263,3 +263,20 @@ async fn deleted_and_replaced_values_are_gone_from_the_file() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_rest_folds_the_log_into_the_file_while_others_write() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let learner = learner(&store, "digits").await.id;
+    let text = "a text that stands in the log first";
+    let row = vec![Value::Category(text.into()), Value::Missing];
+    append(&store, request(learner, vec![NewExample { row, ..example(None, 1.0) }])).await.unwrap();
+    assert!(!stands_in(&folder.path(), text.as_bytes()));
+    let transaction = store.write().await.unwrap();
+    let rested = store.rest().await.unwrap();
+    transaction.roll_back().await.unwrap();
+    assert!(stands_in(&folder.path(), text.as_bytes()));
+    assert!(rested.log_bytes > 0, "a small log keeps its room");
+    store.close().await;
+}

@@ -6,8 +6,8 @@ use time::Duration;
 use crate::network::builders::NetworkSpec;
 use crate::registry::{Cause, Model, VersionId, VersionMetrics};
 use crate::stream::{
-    Append, AppendRefusal, Appended, Encoder, Existing, Feature, FeatureKind, IdempotencyKey, Label, LearnerId,
-    LearnerName, NewExample, Schema, Seq, Targets, Task, Value,
+    Append, AppendRefusal, Appended, EncodedExample, Encoder, Existing, Feature, FeatureKind, IdempotencyKey, Label,
+    LearnerId, LearnerName, NewExample, Schema, Seq, Targets, Task, Value,
 };
 use crate::training::{Checkpoint, Commit, Fence, LearnerDocument, LearnerRecord, NewVersion, Store};
 
@@ -97,7 +97,8 @@ pub(crate) fn example(id: Option<&str>, number: f64) -> NewExample {
 
 /// A request without a key.
 pub(crate) fn request(learner: LearnerId, examples: Vec<NewExample>) -> Append {
-    Append { learner, key: None, existing: Existing::Keep, examples }
+    let examples = examples.into_iter().map(EncodedExample::from).collect();
+    Append { learner, key: None, existing: Existing::Keep, examples, covers: None }
 }
 
 /// A request under a key; `body` stands for the body's digest.

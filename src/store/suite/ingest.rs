@@ -2,7 +2,10 @@
 
 use super::Bench;
 use super::fixtures::{self, example, keyed, learner, numbers, request};
-use crate::stream::{Append, AppendRefusal, Appended, Entry, Label, LearnerId, NewExample, Outcomes, Seq, Value};
+use crate::stream::intake::{Rejected, Rejections};
+use crate::stream::{
+    Append, AppendRefusal, Appended, Covered, Entry, Label, LearnerId, NewExample, Outcomes, Seq, Value,
+};
 use crate::training::Store;
 
 fn answer(accepted: u64, duplicates: u64, head: u64) -> Appended {
@@ -14,6 +17,7 @@ fn answer(accepted: u64, duplicates: u64, head: u64) -> Appended {
         last_seq: (accepted > 0).then_some(Seq(head)),
         head_seq: Seq(head),
         outcomes: Outcomes::default(),
+        covers: None,
     }
 }
 
@@ -80,6 +84,18 @@ pub(crate) async fn a_replay_gets_the_first_answer_even_after_reopening(bench: &
     let replays = append_all(&*store, vec![keyed(learner, "k", 1, body()), keyed(learner, "k", 1, body())]).await;
     assert_eq!(replays, [first.clone(), first]);
     assert_eq!(numbers(&*store, learner).await, [1.0, 2.0, 3.0]);
+}
+
+pub(crate) async fn a_replay_says_what_its_append_stood_for(bench: &dyn Bench) {
+    let store = bench.open().await;
+    let learner = learner(&*store, "digits").await.id;
+    let mut rejections = Rejections::default();
+    rejections.add(Rejected { index: 3, errors: Vec::new() }, 10);
+    let first = Covered { until: Some(7), rejections: Some(rejections) };
+    let with = |covers| Append { covers: Some(covers), ..keyed(learner, "k", 1, vec![example(None, 1.0)]) };
+    let answered = append(&*store, with(first.clone())).await.unwrap();
+    assert_eq!(answered.covers.as_ref(), Some(&first));
+    assert_eq!(append(&*store, with(Covered::default())).await, Ok(answered), "as it was cut at first");
 }
 
 pub(crate) async fn a_key_with_another_body_is_refused_and_stores_nothing(bench: &dyn Bench) {

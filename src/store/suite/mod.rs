@@ -51,6 +51,7 @@ macro_rules! store_suite {
                 an_id_that_is_known_is_counted_and_not_stored_again,
                 an_id_that_comes_twice_in_one_call_is_stored_once,
                 a_replay_gets_the_first_answer_even_after_reopening,
+                a_replay_says_what_its_append_stood_for,
                 a_key_with_another_body_is_refused_and_stores_nothing,
                 a_key_belongs_to_its_learner,
                 keys_are_forgotten_after_their_days_and_not_before,

@@ -80,7 +80,7 @@ impl<'de> Kind<'de> for Example<'_> {
 }
 
 /// An example's id; `None` for null and after a fault.
-struct Id;
+pub(super) struct Id;
 
 impl Kind<'_> for Id {
     type Output = Option<String>;

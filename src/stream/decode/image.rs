@@ -8,6 +8,8 @@ use super::place::At;
 use super::read::{Kind, Number, Read};
 use crate::stream::example::{Pixels, Value};
 
+const NO_PIXEL: &str = "a pixel is a number";
+
 /// What the schema says of an image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Image {
@@ -29,13 +31,9 @@ impl<'de> Kind<'de> for Image {
         let mut canvas = Canvas { image: self, numbers: Vec::new(), layout: None, is_misshapen: false };
         Level { canvas: &mut canvas, depth: 0 }.list(at, list)?;
         if canvas.is_misshapen {
-            let Image { height, width, channels, .. } = self;
-            at.fault(&format!(
-                "an image of {height} x {width} pixels with {channels} channels is expected, nested as \
-                 [height][width][channels] ([height][width] for one channel), or flat in the same order"
-            ));
+            self.misshapen(at);
         }
-        Ok(Value::Image(canvas.into_pixels()))
+        Ok(Value::Image(pixels(canvas.numbers, self.channels)))
     }
 }
 
@@ -50,9 +48,7 @@ struct Canvas {
 
 impl Canvas {
     fn pixel(&mut self, at: At<'_>, number: f64, depth: usize) {
-        if !(0.0..=self.image.max).contains(&number) {
-            at.fault("a pixel is a number from 0 to the feature's `max`");
-        }
+        let number = self.image.checked(at, number);
         if *self.layout.get_or_insert(depth) != depth || self.numbers.len() == self.image.elements() {
             self.is_misshapen = true;
         } else {
@@ -73,28 +69,75 @@ impl Canvas {
         };
         self.is_misshapen |= expected != Some(length);
     }
-
-    fn into_pixels(self) -> Pixels {
-        let planes = channels_first(self.numbers, self.image.channels);
-        if planes.iter().all(|pixel| pixel.fract() == 0.0 && *pixel <= 255.0) {
-            Pixels::Bytes(planes.into_iter().map(|pixel| pixel as u8).collect())
-        } else {
-            Pixels::Floats(planes)
-        }
-    }
 }
 
 impl Image {
-    fn elements(self) -> usize {
+    /// An image of flat numbers, channels last; `None` where no number stands.
+    pub fn of_numbers(self, at: At<'_>, numbers: impl ExactSizeIterator<Item = Option<Number>>) -> Value {
+        if numbers.len() != self.elements() {
+            self.misshapen(at);
+            return Value::Missing;
+        }
+        let pixel = |(index, number): (usize, Option<Number>)| match number {
+            None => {
+                at.index(index).fault(NO_PIXEL);
+                0.0
+            }
+            Some(number) => self.checked(at.index(index), number.as_f64()) as f32,
+        };
+        Value::Image(pixels(numbers.enumerate().map(pixel).collect(), self.channels))
+    }
+
+    /// An image of a byte a pixel, channels last.
+    pub fn of_bytes(self, at: At<'_>, bytes: &[u8]) -> Value {
+        if bytes.len() != self.elements() {
+            self.misshapen(at);
+            return Value::Missing;
+        }
+        if self.max < 255.0 {
+            for (index, &byte) in bytes.iter().enumerate() {
+                self.checked(at.index(index), f64::from(byte));
+            }
+        }
+        Value::Image(Pixels::Bytes(channels_first(bytes.to_vec(), self.channels)))
+    }
+
+    /// How many numbers it has.
+    pub fn elements(self) -> usize {
         self.height * self.width * self.channels
+    }
+
+    fn checked(self, at: At<'_>, number: f64) -> f64 {
+        if !(0.0..=self.max).contains(&number) {
+            at.fault("a pixel is a number from 0 to the feature's `max`");
+        }
+        number
+    }
+
+    fn misshapen(self, at: At<'_>) {
+        let Self { height, width, channels, .. } = self;
+        at.fault(&format!(
+            "an image of {height} x {width} pixels with {channels} channels is expected, nested as \
+             [height][width][channels] ([height][width] for one channel), or flat in the same order"
+        ));
     }
 }
 
-fn channels_first(numbers: Vec<f32>, channels: usize) -> Vec<f32> {
-    if channels == 1 {
-        return numbers;
+/// Bytes if every pixel is a whole number up to 255.
+fn pixels(numbers: Vec<f32>, channels: usize) -> Pixels {
+    let planes = channels_first(numbers, channels);
+    if planes.iter().all(|pixel| pixel.fract() == 0.0 && (0.0..=255.0).contains(pixel)) {
+        Pixels::Bytes(planes.into_iter().map(|pixel| pixel as u8).collect())
+    } else {
+        Pixels::Floats(planes)
     }
-    (0..channels).flat_map(|channel| numbers.iter().skip(channel).step_by(channels)).copied().collect()
+}
+
+fn channels_first<T: Copy>(pixels: Vec<T>, channels: usize) -> Vec<T> {
+    if channels == 1 {
+        return pixels;
+    }
+    (0..channels).flat_map(|channel| pixels.iter().skip(channel).step_by(channels)).copied().collect()
 }
 
 /// A value inside an image that stands in `depth` lists.
@@ -107,7 +150,7 @@ impl<'de> Kind<'de> for Level<'_> {
     type Output = ();
 
     fn unfit(self, at: At<'_>) {
-        at.fault("a pixel is a number");
+        at.fault(NO_PIXEL);
     }
 
     fn number(self, at: At<'_>, number: Number) {

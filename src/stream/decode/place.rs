@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 
 use super::Fault;
+use super::row::UNKNOWN_FEATURE;
 
 /// More faults than this are not worth reading.
 pub(super) const MAX_FAULTS: usize = 100;
@@ -15,6 +16,8 @@ const MAX_KEY: usize = 100;
 #[derive(Default)]
 pub(super) struct FaultList {
     faults: RefCell<Vec<Fault>>,
+    /// All of them, also those that are not kept.
+    count: Cell<usize>,
     stopped_at: RefCell<Option<String>>,
     too_many_rows: Cell<bool>,
 }
@@ -27,7 +30,17 @@ impl FaultList {
 
     /// Whether nothing is wrong so far.
     pub fn is_empty(&self) -> bool {
-        self.faults.borrow().is_empty()
+        self.count() == 0
+    }
+
+    /// Whether a row has a feature that the schema does not have.
+    pub fn name_an_unknown_feature(&self) -> bool {
+        self.faults.borrow().iter().any(|fault| fault.detail == UNKNOWN_FEATURE)
+    }
+
+    /// How many faults there are, also beyond those that are kept.
+    pub fn count(&self) -> usize {
+        self.count.get()
     }
 
     /// Notes that the body has more rows than it may have; reading stops there.
@@ -47,6 +60,7 @@ impl FaultList {
 
     /// Adds a fault at a pointer.
     pub fn add(&self, pointer: String, detail: impl Into<String>) {
+        self.count.set(self.count.get() + 1);
         self.faults.borrow_mut().push(Fault { pointer, detail: detail.into() });
     }
 
@@ -87,6 +101,8 @@ impl<'a> At<'a> {
     pub fn fault(&self, detail: &str) {
         if self.faults.faults.borrow().len() < MAX_FAULTS {
             self.faults.add(self.pointer(), detail);
+        } else {
+            self.faults.count.set(self.faults.count.get() + 1);
         }
     }
 

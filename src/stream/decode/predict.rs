@@ -15,7 +15,8 @@ pub(super) fn body(body: &[u8], expected: Expected<'_>) -> Result<PredictBody, D
     let features = Features::of(expected.schema);
     let faults = FaultList::default();
     let read = read_text(body, faults.root(), Body { features: &features, max_rows: expected.max_rows });
-    answer(read, faults, expected.max_rows)
+    let (body, faults) = answer(read, faults, expected.max_rows)?;
+    if faults.is_empty() { Ok(body) } else { Err(DecodeError::Invalid(faults.into_faults())) }
 }
 
 struct Body<'f> {

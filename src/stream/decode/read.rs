@@ -172,18 +172,17 @@ pub(super) fn read_text<'de, K: Kind<'de>>(
     Ok(value)
 }
 
-/// The answer for a body that was read, or that broke off.
+/// A body that was read, with what is wrong in it, or the answer for one that broke off.
 pub(super) fn answer<T>(
     read: Result<T, serde_json::Error>,
     faults: FaultList,
     max_rows: usize,
-) -> Result<T, DecodeError> {
+) -> Result<(T, FaultList), DecodeError> {
     if faults.has_too_many_rows() {
         return Err(DecodeError::TooManyRows { limit: max_rows });
     }
     match read {
-        Ok(value) if faults.is_empty() => Ok(value),
-        Ok(_) => Err(DecodeError::Invalid(faults.into_faults())),
+        Ok(value) => Ok((value, faults)),
         Err(error) => {
             let pointer = faults.stopped_at();
             Err(broken(&error, faults, pointer, error.line()))

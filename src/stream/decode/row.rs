@@ -17,6 +17,8 @@ use crate::stream::timestamp::{Timestamp, TimestampFault};
 /// What is said of a feature that the schema does not have.
 pub(super) const UNKNOWN_FEATURE: &str = "the schema has no feature of this name";
 
+const MISSING: &str = "the feature is missing; only numeric, categorical, timestamp and `optional` ones may be";
+
 /// A schema with its features by name.
 pub(super) struct Features<'s> {
     schema: &'s Schema,
@@ -63,22 +65,50 @@ impl<'de> Kind<'de> for Inputs<'_> {
             }
         }
         let features = schema.features.iter().zip(values);
-        let values = features.map(|(feature, value)| {
-            value.unwrap_or_else(|| {
-                if !feature.may_be_missing() {
-                    at.key(&feature.name).fault(
-                        "the feature is missing; only numeric, categorical, timestamp and `optional` ones may be",
-                    );
-                }
-                Value::Missing
-            })
-        });
+        let values = features
+            .map(|(feature, value)| value.unwrap_or_else(|| FeatureValue(feature).missing(at.key(&feature.name))));
         Ok(values.collect())
     }
 }
 
 /// The value of one feature.
-struct FeatureValue<'s>(&'s Feature);
+#[derive(Clone, Copy)]
+pub(super) struct FeatureValue<'s>(pub &'s Feature);
+
+impl FeatureValue<'_> {
+    /// The numbers of a vector, or the pixels of an image in flat order, channels last; `None` where no number stands.
+    pub fn numbers(self, at: At<'_>, numbers: impl ExactSizeIterator<Item = Option<Number>>) -> Value {
+        if let Some(image) = image(&self.0.kind) {
+            return image.of_numbers(at, numbers);
+        }
+        match self.0.kind {
+            FeatureKind::Vector { size } if size == numbers.len() => {
+                let element = |(index, number): (usize, Option<Number>)| match number {
+                    Some(number) => Element.number(at.index(index), number),
+                    None => Element.unfit(at.index(index)),
+                };
+                Value::Vector(numbers.enumerate().map(element).collect())
+            }
+            _ => self.unfit(at),
+        }
+    }
+
+    /// The pixels of an image in flat order, channels last.
+    pub fn bytes(self, at: At<'_>, bytes: &[u8]) -> Value {
+        match image(&self.0.kind) {
+            Some(image) => image.of_bytes(at, bytes),
+            None => self.unfit(at),
+        }
+    }
+
+    /// No value.
+    pub fn missing(self, at: At<'_>) -> Value {
+        if !self.0.may_be_missing() {
+            at.fault(MISSING);
+        }
+        Value::Missing
+    }
+}
 
 impl<'de> Kind<'de> for FeatureValue<'_> {
     type Output = Value;

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::keys::Claim;
+use super::room::Drain;
 use super::{Committed, WriteError};
 use crate::metrics::IngestMetrics;
 use crate::stream::appended::Appended;
@@ -19,8 +22,16 @@ use crate::stream::store::{Append, AppendRefusal, StoreError, StreamStore};
 pub(super) struct Request {
     pub append: Append,
     pub claim: Option<Claim>,
+    /// What it takes of the queue's bytes.
+    pub bytes: OwnedSemaphorePermit,
     pub answer: oneshot::Sender<Result<Appended, WriteError>>,
 }
+
+/// How long the queue must have been empty before the store may rest.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// How often the store may rest while nothing is written here: others write too.
+const REST_EVERY: Duration = Duration::from_secs(10);
 
 /// The answers of a transaction, in order.
 type Answers = Vec<Result<Appended, AppendRefusal>>;
@@ -35,6 +46,9 @@ pub(super) struct Committer {
     heads: BTreeMap<LearnerId, Seq>,
     /// A request that was taken from the queue and did not fit into the transaction before.
     carried: Option<Request>,
+    drain: Drain,
+    /// The rest that the store takes, beside what arrives meanwhile.
+    rest: Option<JoinHandle<()>>,
 }
 
 impl Committer {
@@ -44,8 +58,10 @@ impl Committer {
         commit_examples: usize,
         metrics: IngestMetrics,
         committed: Committed,
+        drain: Drain,
     ) -> Self {
-        Self { store, commit_examples, metrics, committed, heads: BTreeMap::new(), carried: None }
+        let heads = BTreeMap::new();
+        Self { store, commit_examples, metrics, committed, heads, carried: None, drain, rest: None }
     }
 
     /// Commits until nobody can queue any more, or until `stop`, and then what is still queued.
@@ -60,14 +76,36 @@ impl Committer {
         if let Some(carried) = self.carried.take() {
             return Some(carried);
         }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {
-                requests.close();
-                requests.recv().await
+        let mut patience = IDLE;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    requests.close();
+                    return requests.recv().await;
+                }
+                request = requests.recv() => return request,
+                () = tokio::time::sleep(patience) => {
+                    self.rest();
+                    patience = REST_EVERY;
+                }
             }
-            request = requests.recv() => request,
         }
+    }
+
+    /// Lets the store rest, on a task of its own: a request that arrives meanwhile does not wait for it.
+    fn rest(&mut self) {
+        if self.rest.as_ref().is_some_and(|rest| !rest.is_finished()) {
+            return;
+        }
+        let store = self.store.clone();
+        let shown = self.metrics.wal_bytes.clone();
+        self.rest = Some(tokio::spawn(async move {
+            match store.rest().await {
+                Ok(rested) => shown.set(i64::try_from(rested.log_bytes).unwrap_or(i64::MAX)),
+                Err(error) => tracing::warn!(%error, "the store could not fold its log"),
+            }
+        }));
     }
 
     /// The first request and all that are queued behind it, as far as they fit into one transaction.
@@ -90,12 +128,18 @@ impl Committer {
     async fn commit(&mut self, batch: Vec<Request>) {
         let mut appends = Vec::with_capacity(batch.len());
         let mut waiting = Vec::with_capacity(batch.len());
-        for Request { append, claim, answer } in batch {
+        let examples = batch.iter().map(|request| request.append.examples.len()).sum();
+        self.drain.taken(examples);
+        for Request { append, claim, bytes, answer } in batch {
+            // Others may wait in its place.
+            drop(bytes);
             waiting.push((append.learner, claim, answer));
             appends.push(append);
         }
+        let began = Instant::now();
         let outcomes = match self.append(appends).await {
             Ok(answers) => {
+                self.drain.committed(examples, began.elapsed());
                 self.announce(waiting.iter().map(|(learner, ..)| *learner).zip(&answers));
                 answers.into_iter().map(|answer| answer.map_err(WriteError::Refused)).collect()
             }

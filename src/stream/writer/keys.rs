@@ -14,7 +14,7 @@ type Key = (LearnerId, String);
 pub(super) struct KeysInProgress(Arc<Mutex<HashSet<Key>>>);
 
 /// A claimed key; free again when dropped.
-pub(super) struct Claim {
+pub struct Claim {
     keys: KeysInProgress,
     key: Key,
 }

@@ -13,7 +13,7 @@ use super::*;
 use crate::metrics::Metrics;
 use crate::stream::appended::{Outcome, Outcomes};
 use crate::stream::correction::{Correction, Deletion, ExampleName};
-use crate::stream::example::{Entry, Label, NewExample};
+use crate::stream::example::{EncodedExample, Entry, Label};
 use crate::stream::store::{Existing, IdempotencyKey};
 
 /// A store that keeps heads only, and every transaction that it was asked for.
@@ -125,8 +125,9 @@ impl StreamStore for Gated {
 const GONE: LearnerId = LearnerId(99);
 
 fn request(learner: i64, examples: usize) -> Append {
-    let example = NewExample { id: None, row: Vec::new(), label: Label::Number(0.0) };
-    Append { learner: LearnerId(learner), key: None, existing: Existing::Keep, examples: vec![example; examples] }
+    let example = EncodedExample { id: None, label: Label::Number(0.0), row: Vec::new() };
+    let examples = vec![example; examples];
+    Append { learner: LearnerId(learner), key: None, existing: Existing::Keep, examples, covers: None }
 }
 
 fn keyed(learner: i64, key: &str) -> Append {
@@ -140,7 +141,7 @@ fn start(store: &Arc<Gated>, queue: usize, commit_examples: usize) -> (Writer, H
     let heads = Heads::default();
     let announced = heads.clone();
     let committed: Committed = Arc::new(move |learner, head| announced.lock().unwrap().push((learner.0, head.0)));
-    let config = IngestConfig { queue, commit_examples };
+    let config = IngestConfig { queue, commit_examples, ..IngestConfig::default() };
     (Writer::start(store.clone(), &config, Metrics::new().ingest, committed), heads)
 }
 
@@ -200,7 +201,7 @@ async fn a_full_queue_refuses_at_once_and_takes_again_later() {
     let first = queued(&writer, request(1, 1)).await;
     store.begun().await;
     let second = queued(&writer, request(1, 1)).await;
-    assert!(matches!(writer.write(keyed(1, "a")).await, Err(WriteError::QueueFull)));
+    assert!(matches!(writer.write(keyed(1, "a")).await, Err(WriteError::QueueFull { .. })));
     store.allow(3);
     first.await.unwrap();
     second.await.unwrap();
@@ -314,7 +315,7 @@ async fn a_head_that_was_announced_is_not_announced_again_by_an_older_answer() {
 async fn every_transaction_is_timed() {
     let store = Gated::open();
     let metrics = Metrics::new();
-    let config = IngestConfig { queue: 4, commit_examples: 4 };
+    let config = IngestConfig { queue: 4, commit_examples: 4, ..IngestConfig::default() };
     let writer = Writer::start(store.clone(), &config, metrics.ingest.clone(), Arc::new(|_, _| {}));
     writer.write(request(1, 1)).await.unwrap();
     writer.write(request(1, 1)).await.unwrap();

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::fixture::{Fixture, create, points};
 use crate::registry::BlobDigest;
 use crate::stream::{
-    Append, CorrectionKind, Deletion, ExampleName, Existing, Label, LearnerId, NewExample, Seq, Value,
+    Append, CorrectionKind, Deletion, EncodedExample, ExampleName, Existing, Label, LearnerId, NewExample, Seq, Value,
 };
 use crate::training::trainer::{Trainer, TurnEnd, TurnLimits};
 use crate::training::{Checkpoint, JournalEvent};
@@ -26,8 +26,9 @@ async fn delete(fixture: &Fixture, learner: LearnerId, seq: u64) {
 }
 
 async fn replace(fixture: &Fixture, learner: LearnerId, seq: u64, row: Vec<Value>, label: &str) {
-    let examples = vec![NewExample { id: Some(format!("{seq}")), row, label: Label::Class(label.into()) }];
-    let append = Append { learner, key: None, existing: Existing::Replace, examples };
+    let example = NewExample { id: Some(format!("{seq}")), row, label: Label::Class(label.into()) };
+    let examples = vec![EncodedExample::from(example)];
+    let append = Append { learner, key: None, existing: Existing::Replace, examples, covers: None };
     assert_eq!(fixture.store.append(vec![append]).await.unwrap()[0].as_ref().unwrap().replaced, 1);
 }
 

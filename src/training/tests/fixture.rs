@@ -12,7 +12,7 @@ use crate::compute::random::{Purpose, Random};
 use crate::config::{FleetConfig, TrainingConfig};
 use crate::metrics::Metrics;
 use crate::store::SqliteStore;
-use crate::stream::{Append, Existing, Label, LearnerId, NewExample, Value};
+use crate::stream::{Append, EncodedExample, Existing, Label, LearnerId, NewExample, Value};
 use crate::training::store::Store;
 use crate::training::{
     Checkpoint, JournalEvent, LearnerDocument, LearnerRecord, Overview, Sharing, Supervisor, TrainerStatus,
@@ -119,7 +119,8 @@ impl Fixture {
 
     /// Appends examples to a stream.
     pub async fn append(&self, learner: LearnerId, examples: Vec<NewExample>) {
-        let append = Append { learner, key: None, existing: Existing::Keep, examples };
+        let examples = examples.into_iter().map(EncodedExample::from).collect();
+        let append = Append { learner, key: None, existing: Existing::Keep, examples, covers: None };
         self.store.append(vec![append]).await.unwrap().remove(0).unwrap();
     }
 

@@ -12,6 +12,7 @@ mod learner;
 mod plan_text;
 mod predict;
 mod records;
+mod replay;
 mod serve;
 pub mod server;
 mod status;
@@ -55,6 +56,8 @@ enum Command {
     Growth(growth::GrowthArguments),
     /// Show a learner's versions, or save the weights of one.
     Versions(versions::VersionsArguments),
+    /// Prove that a learner is what its data and decisions make it: live its whole life again and compare every bit.
+    Replay(replay::ReplayArguments),
 }
 
 /// How a client command reaches the server and answers.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
             Command::Grow(arguments) => grow::run(arguments).await,
             Command::Growth(arguments) => growth::run(arguments).await,
             Command::Versions(arguments) => versions::run(arguments).await,
+            Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
     // A trainer that was broken off may still wait for the runtime; the process does not wait for it.

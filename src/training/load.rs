@@ -165,7 +165,7 @@ fn missing(what: &str) -> TrainingError {
     TrainingError::Damaged(format!("its {what} is missing"))
 }
 
-fn read_progress(checkpoint: &Checkpoint) -> Result<Progress, TrainingError> {
+pub(super) fn read_progress(checkpoint: &Checkpoint) -> Result<Progress, TrainingError> {
     Progress::deserialize(&checkpoint.progress)
         .map_err(|error| TrainingError::Damaged(format!("the checkpoint's progress: {error}")))
 }

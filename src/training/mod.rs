@@ -26,6 +26,7 @@ pub mod journal;
 pub mod learned;
 pub mod learner;
 mod learner_slot;
+pub mod life;
 mod load;
 pub mod memory;
 mod orders;

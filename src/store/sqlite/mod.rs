@@ -56,6 +56,14 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Opens a file to look at it, also while a server has it open: nothing in it is changed, and every write fails.
+    ///
+    /// # Errors
+    /// Those of [`SqliteStore::open`]; a file that is not there, or whose tables are of an older version.
+    pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        open::open_to_read(path).await
+    }
+
     async fn write(&self) -> Result<WriteTransaction, StoreError> {
         WriteTransaction::begin(&self.writer, &self.changes).await
     }

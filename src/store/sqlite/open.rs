@@ -1,11 +1,12 @@
 //! Opening the file: is it ours, is it as new as we are, and with which settings.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 use super::SqliteStore;
 use crate::stream::StoreError;
@@ -56,6 +57,43 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         .await
         .map_err(|error| failed(explain(&error)))?;
     Ok(SqliteStore { writer, readers, changes: ChangeSender::default() })
+}
+
+/// Opens a file to read it: nothing is created, brought up to date or changed, and every write fails.
+pub(super) async fn open_to_read(path: &Path) -> Result<SqliteStore, StoreError> {
+    let failed = |reason: String| StoreError::Unavailable(format!("the database {}: {reason}", path.display()));
+    if !tokio::fs::try_exists(path).await.unwrap_or(false) {
+        return Err(failed("there is no such file".into()));
+    }
+    check_owner(path).await.map_err(failed)?;
+    let pool = async |connections: u32| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(TURN)
+            .test_before_acquire(false)
+            .connect_with(plain(path).pragma("query_only", "ON").pragma("cache_size", "-8000"))
+            .await
+            .map_err(|error| failed(explain(&error)))
+    };
+    let (writer, readers) = (pool(1).await?, pool(READERS).await?);
+    check_tables(&readers).await.map_err(failed)?;
+    Ok(SqliteStore { writer, readers, changes: ChangeSender::default() })
+}
+
+/// Refuses tables that are not exactly those of this build.
+async fn check_tables(readers: &SqlitePool) -> Result<(), String> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+        .fetch_one(readers)
+        .await
+        .map_err(|error| explain(&error))?;
+    let ours = MIGRATIONS.iter().map(|migration| migration.version).max();
+    match newest.cmp(&ours) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => {
+            Err("its tables are of an older version of perennial, and serving it brings them up to date".into())
+        }
+        Ordering::Greater => Err("it was written by a newer version of perennial".into()),
+    }
 }
 
 /// Every connection's settings.

@@ -21,7 +21,7 @@ use crate::training::{
 
 /// A store in a folder of its own.
 pub struct Fixture {
-    _folder: TempDir,
+    folder: TempDir,
     pub store: Arc<dyn Store>,
 }
 
@@ -29,7 +29,7 @@ impl Fixture {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await;
-        Self { _folder: folder, store }
+        Self { folder, store }
     }
 
     /// A supervisor with one trainer thread and short turns.
@@ -57,6 +57,11 @@ impl Fixture {
 
     pub async fn checkpoint(&self, learner: LearnerId) -> Checkpoint {
         self.store.checkpoint(learner).await.unwrap().unwrap()
+    }
+
+    /// The folder of the store's file `perennial.db`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Everything in the journal.

@@ -6,6 +6,7 @@ mod engine;
 mod fixture;
 mod growth;
 mod learning;
+mod life;
 mod newborn;
 mod restart;
 mod set_back;

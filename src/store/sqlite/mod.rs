@@ -7,6 +7,7 @@
 mod append;
 mod blobs;
 mod commit;
+mod corrections;
 mod deletion;
 mod examples;
 mod journal;

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::blobs;
 use crate::registry::retention::Kept;
-use crate::registry::{BlobDigest, Version, VersionId};
-use crate::store::failure::broken_off;
-use crate::store::values::{bound, digest, document, json, kept, number, time};
-use crate::stream::{LearnerId, Seq, StoreError};
+use crate::registry::{Version, VersionId};
+use crate::store::rows;
+use crate::store::values::{bound, json, kept};
+use crate::stream::{LearnerId, StoreError};
 use crate::training::NewVersion;
 
 /// The alias that predictions use by default.
@@ -56,7 +55,7 @@ pub(super) async fn one(
     .bind(bound(version.0))
     .fetch_optional(connection)
     .await?;
-    Ok(decode(learner, row.into_iter().collect()).await?.pop())
+    Ok(rows::decode(learner, row.into_iter().collect(), rows::version).await?.pop())
 }
 
 /// The versions after a number, in order.
@@ -75,7 +74,7 @@ pub(super) async fn after(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    decode(learner, rows).await
+    rows::decode(learner, rows, rows::version).await
 }
 
 /// The versions that have their weights.
@@ -89,13 +88,7 @@ pub(super) async fn with_weights(
     .bind(learner.0)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let version = id(learner, row)?;
-            let what = name(learner, version);
-            Ok(Kept { version, parent: parent(row, &what)?, cause: document(row.try_get("cause")?, &what)? })
-        })
-        .collect()
+    rows.iter().map(|row| rows::kept(learner, row)).collect()
 }
 
 /// Marks a version's weights as dropped and lets go of its blob; the blob's number if nothing else holds it.
@@ -111,8 +104,7 @@ pub(super) async fn drop_weights(
     .bind(kept(version.0)?)
     .fetch_one(&mut *connection)
     .await?;
-    let dropped: BlobDigest = digest(&dropped, name(learner, version))?;
-    blobs::release(connection, dropped).await
+    blobs::release(connection, rows::weights(learner, version, &dropped)?).await
 }
 
 /// Lets an alias name a version; refused by the database if there is no such version.
@@ -145,9 +137,7 @@ pub(super) async fn named(
         .bind(alias.to_owned())
         .fetch_optional(connection)
         .await?;
-    version
-        .map(|version| Ok(VersionId(number(version, format_args!("an alias of learner {}", learner.0))?)))
-        .transpose()
+    version.map(|version| rows::aliased(learner, version)).transpose()
 }
 
 /// Every version that an alias names.
@@ -159,45 +149,5 @@ pub(super) async fn aliased(
         .bind(learner.0)
         .fetch_all(connection)
         .await?;
-    let what = format!("an alias of learner {}", learner.0);
-    versions.into_iter().map(|version| Ok(VersionId(number(version, &what)?))).collect()
-}
-
-/// Decodes rows on a thread that may take its time: a model's document can be long.
-async fn decode(learner: LearnerId, rows: Vec<SqliteRow>) -> Result<Vec<Version>, StoreError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    tokio::task::spawn_blocking(move || rows.iter().map(|row| version(learner, row)).collect())
-        .await
-        .map_err(broken_off)?
-}
-
-fn version(learner: LearnerId, row: &SqliteRow) -> Result<Version, StoreError> {
-    let version = id(learner, row)?;
-    let what = name(learner, version);
-    Ok(Version {
-        version,
-        parent: parent(row, &what)?,
-        cause: document(row.try_get("cause")?, &what)?,
-        trained_seq: Seq(number(row.try_get("trained_seq")?, &what)?),
-        created_at: time(row.try_get("created_at")?, &what)?,
-        model: document(row.try_get("model")?, &what)?,
-        metrics: document(row.try_get("metrics")?, &what)?,
-        digest: digest(row.try_get("digest")?, &what)?,
-        weights_kept: row.try_get::<i64, _>("weights_kept")? != 0,
-    })
-}
-
-fn id(learner: LearnerId, row: &SqliteRow) -> Result<VersionId, StoreError> {
-    Ok(VersionId(number(row.try_get("version")?, format_args!("a version of learner {}", learner.0))?))
-}
-
-fn parent(row: &SqliteRow, what: &str) -> Result<Option<VersionId>, StoreError> {
-    let parent: Option<i64> = row.try_get("parent")?;
-    parent.map(|parent| Ok(VersionId(number(parent, what)?))).transpose()
-}
-
-fn name(learner: LearnerId, version: VersionId) -> String {
-    format!("version {version} of learner {}", learner.0)
+    versions.into_iter().map(|version| rows::aliased(learner, version)).collect()
 }

@@ -22,7 +22,8 @@ use crate::training::life::{Again, Difference, Lived, Report, live_again};
 /// The exit code is 0 if everything is the same; 1 if anything differs, with the first difference and its place in the
 /// journal, or if the life is not recorded whole. It takes as long as the training took, waiting apart, and the scratch
 /// database as much room as the learner's examples. A learner that was trained on a GPU, or on a processor with other vector
-/// instructions, differs in rounding.
+/// instructions, differs in rounding. Of a learner whose examples were corrected only the life before the first of them can be
+/// lived again, and the exit code is 1: the values that it was learned with are gone.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ReplayArguments {
@@ -79,9 +80,12 @@ pub async fn run(arguments: ReplayArguments) -> anyhow::Result<()> {
     } else {
         show(&report);
     }
-    match report.difference {
-        None => Ok(()),
-        Some(_) => bail!("`{name}` is not what its data and decisions make it"),
+    match (report.difference, report.corrected) {
+        (Some(_), _) => bail!("`{name}` is not what its data and decisions make it"),
+        (None, Some(seq)) => {
+            bail!("only the life before example {seq} is proven: it was corrected, and its first values are gone")
+        }
+        (None, None) => Ok(()),
     }
 }
 
@@ -100,6 +104,12 @@ fn show(report: &Report) {
     }
     println!("{rows}");
     match &report.difference {
+        None if report.corrected.is_some() => {
+            println!(
+                "every result and version up to position {} of the journal is the same to the last bit",
+                report.position
+            );
+        }
         None => println!(
             "every result and version, the weights and the optimizer's state at position {} of the journal are the same to \
              the last bit",

@@ -18,7 +18,7 @@ pub(super) fn document(recorded: &Recorded, first: &Version) -> Result<LearnerDo
 }
 
 fn settings(recorded: &Recorded) -> Result<HeldSettings, LifeError> {
-    let first = recorded.inputs().find_map(|record| match &record.event {
+    let first = recorded.inputs_of_checkpoint().find_map(|record| match &record.event {
         JournalEvent::Settings { before, .. } => Some(before),
         _ => None,
     });

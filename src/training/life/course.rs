@@ -196,14 +196,19 @@ impl Course<'_> {
         Ok(Difference::between(position, &format!("version {number}"), &recorded, &lived))
     }
 
-    /// Every input is done: what is left of the record is a growth that a round begins with, and the checkpoint.
+    /// Every input is done: what is left of the record is a growth that a round begins with, and the checkpoint. A life of
+    /// which only a part can be lived again ends in its midst.
     fn end(&mut self) -> Result<Option<Difference>, LifeError> {
-        self.grow_into_next_round()?;
+        let whole = self.recorded.corrected.is_none();
+        if whole {
+            self.grow_into_next_round()?;
+        }
         if self.trainer.changed {
             self.trainer.checkpoint()?;
         }
-        if let Some(difference) = self.compare_results()? {
-            return Ok(Some(difference));
+        let difference = self.compare_results()?;
+        if difference.is_some() || !whole {
+            return Ok(difference);
         }
         if let Some(&record) = self.results.get(self.lived) {
             return Ok(Some(Difference::alone(record.position, "result", record.event.kind(), "nothing")));
@@ -220,7 +225,8 @@ impl Course<'_> {
             return Ok(());
         }
         let environment = self.trainer.environment.clone();
-        let examples = self.trainer.rows.range(&environment, first, last)?;
+        let places = self.trainer.rows.range(&environment, first, last)?;
+        let examples: Vec<_> = places.into_iter().filter_map(|(_, row)| row).collect();
         for adopted in self.trainer.news(&examples) {
             if self.trainer.last_version >= until {
                 break;
@@ -262,7 +268,8 @@ impl Course<'_> {
     fn report(&self, difference: Option<Difference>) -> Report {
         Report {
             learner: self.recorded.learner.document.name.clone(),
-            position: self.recorded.checkpoint.position,
+            position: self.recorded.until,
+            corrected: self.recorded.corrected,
             trained_seq: self.trainer.trained_seq,
             inputs: self.seen().inputs,
             results: self.lived as u64,

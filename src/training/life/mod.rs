@@ -86,8 +86,11 @@ pub struct Lived {
 pub struct Report {
     /// Whose life.
     pub learner: LearnerName,
-    /// The place of the journal that the checkpoint stands at.
+    /// The place of the journal that the life was lived again up to: that of the checkpoint.
     pub position: u64,
+    /// The first example that was deleted or replaced: the values that it was learned with are gone, so the life could be
+    /// lived again only up to it.
+    pub corrected: Option<Seq>,
     /// The newest example that was learned.
     pub trained_seq: Seq,
     /// Inputs that were done again.
@@ -100,7 +103,8 @@ pub struct Report {
     pub growths: u64,
     /// Optimizer steps.
     pub steps: u64,
-    /// The first difference; absent: there is none, and the checkpoint's weights and optimizer state are the same too.
+    /// The first difference; absent: there is none, and in a life that was lived again to its end the checkpoint's weights and
+    /// optimizer state are the same too.
     pub difference: Option<Difference>,
 }
 

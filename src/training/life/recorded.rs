@@ -19,6 +19,10 @@ pub(super) struct Recorded {
     /// What `live` names.
     pub live: VersionId,
     pub journal: Vec<JournalRecord>,
+    /// The first example that was corrected after it was stored, if there is one.
+    pub corrected: Option<Seq>,
+    /// Inputs up to here can be done again: all that are in the checkpoint, or those before a corrected example is seen.
+    pub until: u64,
 }
 
 impl Recorded {
@@ -41,7 +45,9 @@ impl Recorded {
             let live = source.alias(learner.id, "live").await?.ok_or_else(|| missing("live version"))?;
             let checkpoint = source.checkpoint(learner.id).await?.ok_or(LifeError::UnknownLearner)?;
             if checkpoint == before {
-                return Self { learner, checkpoint, live, journal }.whole();
+                let corrected = first_corrected(source, &learner).await?;
+                let until = provable(&journal, checkpoint.position, corrected);
+                return Self { learner, checkpoint, live, journal, corrected, until }.dense();
             }
             before = checkpoint;
         }
@@ -49,23 +55,24 @@ impl Recorded {
     }
 
     /// Every position of the journal must be there.
-    fn whole(self) -> Result<Self, LifeError> {
+    fn dense(self) -> Result<Self, LifeError> {
         let dense = self.journal.iter().zip(1..).all(|(record, position)| record.position == position);
         if dense { Ok(self) } else { Err(LifeError::Incomplete("positions of its journal are missing".into())) }
     }
 
-    /// The inputs that are in the checkpoint's state, in order.
+    /// The inputs that can be done again, in order.
     pub fn inputs(&self) -> impl Iterator<Item = &JournalRecord> {
-        self.all_inputs().filter(|record| record.position <= self.checkpoint.position)
+        self.inputs_of_checkpoint().filter(|record| record.position <= self.until)
     }
 
-    /// The input after them, if there is one.
+    /// The inputs that are in the checkpoint's state, in order.
+    pub fn inputs_of_checkpoint(&self) -> impl Iterator<Item = &JournalRecord> {
+        inputs(&self.journal).filter(|record| record.position <= self.checkpoint.position)
+    }
+
+    /// The input after those that can be done again, if there is one.
     pub fn next_input(&self) -> Option<&JournalRecord> {
-        self.all_inputs().find(|record| record.position > self.checkpoint.position)
-    }
-
-    fn all_inputs(&self) -> impl Iterator<Item = &JournalRecord> {
-        self.journal.iter().filter(|record| record.event.is_input())
+        inputs(&self.journal).find(|record| record.position > self.until)
     }
 
     /// The results, in order.
@@ -73,12 +80,38 @@ impl Recorded {
         self.journal.iter().filter(|record| !record.event.is_input())
     }
 
-    /// The newest example that the inputs name, that after the checkpoint included.
+    /// The newest example that is needed: of the inputs, and of the round that a growth of the checkpoint may belong to.
     pub fn last_seq(&self) -> Seq {
-        let last = |record: &JournalRecord| match record.event {
-            JournalEvent::Round { last, .. } => last,
-            _ => Seq(0),
-        };
-        self.inputs().chain(self.next_input()).map(last).max().unwrap_or_default()
+        let next = self.next_input().filter(|_| self.corrected.is_none());
+        self.inputs().chain(next).map(last_seq).max().unwrap_or_default()
+    }
+}
+
+fn inputs(journal: &[JournalRecord]) -> impl Iterator<Item = &JournalRecord> {
+    journal.iter().filter(|record| record.event.is_input())
+}
+
+/// The newest example of a round; 0 for other inputs.
+fn last_seq(record: &JournalRecord) -> Seq {
+    match record.event {
+        JournalEvent::Round { last, .. } => last,
+        _ => Seq(0),
+    }
+}
+
+/// The last position before an input sees a corrected example, or follows corrections.
+fn provable(journal: &[JournalRecord], checkpoint: u64, corrected: Option<Seq>) -> u64 {
+    let Some(corrected) = corrected else { return checkpoint };
+    let sees = |record: &&JournalRecord| last_seq(record) >= corrected || record.event.kind() == "corrections";
+    inputs(journal).find(sees).map_or(checkpoint, |record| checkpoint.min(record.position - 1))
+}
+
+async fn first_corrected(source: &dyn Store, learner: &LearnerRecord) -> Result<Option<Seq>, LifeError> {
+    let (mut first, mut after) = (None, 0);
+    loop {
+        let page = source.corrections(learner.id, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(first) };
+        after = last.number;
+        first = page.iter().map(|correction| correction.seq).chain(first).min();
     }
 }

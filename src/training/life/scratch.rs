@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::recorded::Recorded;
 use super::{LifeError, birth};
 use crate::registry::{Version, VersionId};
-use crate::stream::{Append, LearnerId, NewExample, Seq, StreamStore};
+use crate::stream::{Append, Entry, Existing, LearnerId, NewExample, Seq, StreamStore};
 use crate::training::creation;
 use crate::training::environment::Environment;
 use crate::training::journal::JournalEvent;
@@ -60,12 +60,14 @@ async fn copy_rows(
     let mut copied = Seq(0);
     while copied < last {
         let limit = usize::try_from(last.0 - copied.0).unwrap_or(AT_ONCE).min(AT_ONCE);
-        let rows = StreamStore::read(source, from, copied, limit).await?;
-        let newest = rows.last().map(|row| row.seq);
+        let entries = StreamStore::read(source, from, copied, limit).await?;
+        let newest = entries.last().map(Entry::seq);
+        let rows = entries.into_iter().filter_map(Entry::into_example);
         let examples: Vec<NewExample> =
-            rows.into_iter().map(|row| NewExample { id: row.id, row: row.row, label: row.label }).collect();
+            rows.map(|row| NewExample { id: row.id, row: row.row, label: row.label }).collect();
+        // A tombstone among them was put there after the corrections were read.
         let dense = newest == Some(Seq(copied.0 + examples.len() as u64));
-        let append = Append { learner, key: None, examples };
+        let append = Append { learner, key: None, existing: Existing::Keep, examples };
         let answer = scratch.append(vec![append]).await?.pop();
         let kept = answer.and_then(Result::ok).is_some_and(|answer| Some(answer.head_seq) == newest);
         if !dense || !kept {

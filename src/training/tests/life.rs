@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::fixture::{Fixture, create, example, open, points};
 use crate::growth::{Extent, Nodes, Split, Wider};
-use crate::stream::{Feature, FeatureKind, Label, LearnerId, LearnerName, NewExample, Value};
+use crate::stream::{ExampleName, Feature, FeatureKind, Label, LearnerId, LearnerName, NewExample, Seq, Value};
 use crate::training::life::{Again, LifeError, Report, live_again};
 use crate::training::{GrowthOrder, JournalEvent, LearnerPatch, Supervisor};
 
@@ -177,6 +177,20 @@ async fn a_journal_that_lacks_a_decision_is_found() {
     let error = again(&fixture, "points").await.unwrap_err();
     assert!(matches!(error, LifeError::Incomplete(_)), "{error}");
     assert!(matches!(again(&fixture, "nobody").await.unwrap_err(), LifeError::UnknownLearner));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_with_a_corrected_example_is_lived_again_up_to_it() {
+    let fixture = Fixture::new().await;
+    let supervisor = fixture.supervisor().await;
+    let learner = create(&supervisor, "points", json!({})).await.id;
+    fixture.append(learner, points(0, 300)).await;
+    supervisor.rested(learner, 300).await;
+    supervisor.stop().await;
+    fixture.store.delete_example(learner, &ExampleName::Seq(Seq(200))).await.unwrap();
+    let report = same(&fixture, "points").await;
+    assert_eq!(report.corrected, Some(Seq(200)));
+    assert!((64..200).contains(&report.trained_seq.0) && report.versions > 1, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,8 @@ use crate::training::life::{Again, Difference, Lived, Report, live_again};
 /// journal, or if the life is not recorded whole. It takes as long as the training took, waiting apart, and the scratch
 /// database as much room as the learner's examples. A learner that was trained on a GPU, or on a processor with other vector
 /// instructions, differs in rounding. Of a learner whose examples were corrected only the life before the first of them can be
-/// lived again, and the exit code is 1: the values that it was learned with are gone.
+/// lived again, and the exit code is 1: the values that it was learned with are gone. A life is lived by the rules of this
+/// build; what an earlier version decided by others differs.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ReplayArguments {

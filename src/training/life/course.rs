@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::difference::Difference;
-use super::recorded::Recorded;
+use super::recorded::{Recorded, is_result};
 use super::scratch::{Newborn, prepare, version};
 use super::{Again, LifeError, Lived, Report};
 use crate::registry::{Version, VersionId};
@@ -145,7 +145,7 @@ impl Course<'_> {
             let page = environment.wait(environment.store.journal(self.newborn.learner, self.compared, &[], PAGE))?;
             let Some(last) = page.last() else { return Ok(None) };
             self.compared = last.position;
-            for record in page.iter().filter(|record| !record.event.is_input()) {
+            for record in page.iter().filter(|record| is_result(&record.event)) {
                 if let Some(difference) = self.compare_result(&record.event)? {
                     return Ok(Some(difference));
                 }
@@ -240,22 +240,9 @@ impl Course<'_> {
         let environment = &self.trainer.environment;
         let lived = environment.wait(environment.store.checkpoint(self.newborn.learner))?;
         let lived = lived.ok_or_else(|| LifeError::Broken("the scratch store lost its checkpoint".into()))?;
-        let document = |checkpoint: &Checkpoint, position: u64, live: VersionId| -> Result<Value, LifeError> {
-            let model = value(&checkpoint.model)?;
-            Ok(json!({
-                "trained_seq": checkpoint.trained_seq,
-                "last_version": checkpoint.last_version,
-                "position": position,
-                "live": live,
-                "weights": checkpoint.weights,
-                "optimizer": checkpoint.optimizer,
-                "model": model,
-                "progress": checkpoint.progress,
-            }))
-        };
         let position = self.recorded.checkpoint.position;
-        let recorded = document(&self.recorded.checkpoint, position, self.recorded.live)?;
-        let lived = document(&lived, self.recorded_at(lived.position), self.trainer.live)?;
+        let recorded = value(&self.recorded.checkpoint)?;
+        let lived = value(&Checkpoint { position: self.recorded_at(lived.position), ..lived })?;
         Ok(Difference::between(position, "checkpoint", &recorded, &lived))
     }
 

@@ -26,9 +26,6 @@ use crate::stream::{LearnerName, Seq, StoreError};
 pub use difference::Difference;
 use recorded::Recorded;
 
-/// Weights of versions that the scratch store keeps, besides what set-backs and growths need.
-const KEEP_VERSIONS: usize = 2;
-
 /// Why a life cannot be lived again.
 #[derive(Debug, thiserror::Error)]
 pub enum LifeError {
@@ -130,7 +127,6 @@ pub async fn live_again(again: Again<'_>, name: &LearnerName, threads: usize) ->
         // What is lived again is committed where it must be, and no more often.
         checkpoint_ms: u64::MAX,
         lease_seconds: u64::from(u32::MAX),
-        keep_versions: KEEP_VERSIONS,
         ..TrainingConfig::default()
     };
     let environment = Arc::new(Environment {

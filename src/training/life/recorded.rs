@@ -1,10 +1,12 @@
 //! What is recorded of a life: its learner, its checkpoint, and its journal as it was when that was committed.
 
 use super::LifeError;
-use crate::registry::VersionId;
 use crate::stream::{LearnerName, Seq};
 use crate::training::store::Store;
 use crate::training::{Checkpoint, JournalEvent, JournalRecord, LearnerRecord};
+
+/// The kinds of results that a trainer commits.
+const RESULTS: [&str; 7] = ["decided", "grown", "refused", "gate", "published", "non_finite", "set_back"];
 
 /// Journal records read at a time.
 const PAGE: usize = 500;
@@ -16,8 +18,6 @@ const LOOKS: usize = 50;
 pub(super) struct Recorded {
     pub learner: LearnerRecord,
     pub checkpoint: Checkpoint,
-    /// What `live` names.
-    pub live: VersionId,
     pub journal: Vec<JournalRecord>,
     /// The first example that was corrected after it was stored, if there is one.
     pub corrected: Option<Seq>,
@@ -42,12 +42,11 @@ impl Recorded {
                 }
                 journal.extend(page);
             }
-            let live = source.alias(learner.id, "live").await?.ok_or_else(|| missing("live version"))?;
             let checkpoint = source.checkpoint(learner.id).await?.ok_or(LifeError::UnknownLearner)?;
             if checkpoint == before {
                 let corrected = first_corrected(source, &learner).await?;
                 let until = provable(&journal, checkpoint.position, corrected);
-                return Self { learner, checkpoint, live, journal, corrected, until }.dense();
+                return Self { learner, checkpoint, journal, corrected, until }.dense();
             }
             before = checkpoint;
         }
@@ -77,7 +76,7 @@ impl Recorded {
 
     /// The results, in order.
     pub fn results(&self) -> impl Iterator<Item = &JournalRecord> {
-        self.journal.iter().filter(|record| !record.event.is_input())
+        self.journal.iter().filter(|record| is_result(&record.event))
     }
 
     /// The newest example that is needed: of the inputs, and of the round that a growth of the checkpoint may belong to.
@@ -85,6 +84,11 @@ impl Recorded {
         let next = self.next_input().filter(|_| self.corrected.is_none());
         self.inputs().chain(next).map(last_seq).max().unwrap_or_default()
     }
+}
+
+/// Whether a trainer says this of what it did; operators write into the journal too.
+pub(super) fn is_result(event: &JournalEvent) -> bool {
+    RESULTS.contains(&event.kind())
 }
 
 fn inputs(journal: &[JournalRecord]) -> impl Iterator<Item = &JournalRecord> {

@@ -102,7 +102,8 @@ impl Run {
         self.shared.begin();
         let (mut process, told) = Process::spawn(&self.data, &self.log);
         let life = tokio::spawn(lived(self.shared.clone(), told, self.state.clone(), self.dice.split()));
-        let come = come(&self.shared, &self.data.join("perennial.db"), process.started, moment);
+        let database = self.data.join("perennial.db");
+        let come = come(&self.shared, &database, process.started, moment);
         // Without what it waits for, a kill comes all the same.
         tokio::time::timeout(LONGEST, come).await.ok();
         if let Some(status) = process.ended() {

@@ -1,8 +1,7 @@
-//! The life of a whole server process: the demonstration, kill -9, graceful stop.
+//! The life of a whole server process: the demonstration, growth across a kill, graceful stop. `tests/crash` has the kills.
 
 mod demo;
 mod device;
 mod features;
-mod kill;
 mod server;
 mod stop;

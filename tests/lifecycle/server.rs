@@ -57,11 +57,10 @@ impl Process {
 
     /// A request; status and document.
     pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        self.try_request(method, path, body).await.expect("an answer")
+        self.sent(method, path, body).await.expect("an answer")
     }
 
-    /// A request that may meet a server that is gone.
-    pub async fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
+    async fn sent(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
         let method = method.parse().expect("a method");
         let mut request = self.http.request(method, self.url(path));
         if let Some(body) = body {
@@ -78,20 +77,6 @@ impl Process {
         let (status, document) = self.request("GET", path, None).await;
         assert_eq!(status, 200, "GET {path}: {document}");
         document
-    }
-
-    /// Waits until the trainer stands beyond `seq`, or at the head of its stream.
-    pub async fn trains_beyond(&self, learner: &str, seq: u64) {
-        let start = Instant::now();
-        loop {
-            let document = self.get(&format!("/v1/learners/{learner}")).await;
-            let at = |key: &str| document[key].as_u64().expect("a seq");
-            if at("trained_seq") > seq || at("trained_seq") == at("head_seq") {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "it does not train: {document}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
     }
 
     /// Waits until everything is learned and training is idle; the learner's document.

@@ -10,6 +10,7 @@ mod columns;
 mod commits;
 mod failure;
 mod placement;
+mod pool_counts;
 pub mod postgres;
 mod rows;
 pub mod sqlite;

@@ -204,3 +204,75 @@ fn same(one: &Value, other: &Value) -> bool {
         (one, other) => one == other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger of one request, acknowledged as the first of its stream, and the examples that are stored then.
+    fn acknowledged(subject: Subject) -> (Ledger, Vec<Value>) {
+        let mut ledger = Ledger::new(subject);
+        let post = ledger.next(&mut Dice::new(3));
+        let count = post.body["examples"].as_array().unwrap().len() as u64;
+        let answer = json!({"accepted": count, "duplicates": 0, "first_seq": 1, "last_seq": count, "head_seq": count});
+        ledger.answered(&post, 200, &answer).unwrap();
+        let stored = (0..count).map(|number| {
+            let mut example = subject.example(number);
+            example["seq"] = json!(number + 1);
+            example["inputs"]["added later"] = Value::Null;
+            example
+        });
+        let stored: Vec<Value> = stored.collect();
+        assert!(stored.len() > 1);
+        (ledger, stored)
+    }
+
+    fn read(ledger: &mut Ledger, stored: &[Value]) -> Result<(), String> {
+        stored.iter().try_for_each(|example| ledger.stored(example))?;
+        ledger.complete()
+    }
+
+    #[test]
+    fn a_stream_that_is_whole_has_no_fault() {
+        for subject in crate::learners::SUBJECTS {
+            let (mut ledger, stored) = acknowledged(subject);
+            read(&mut ledger, &stored).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_lost_doubled_moved_or_changed_is_found() {
+        for subject in crate::learners::SUBJECTS {
+            let fault = |change: &dyn Fn(&mut Vec<Value>)| {
+                let (mut ledger, mut stored) = acknowledged(subject);
+                change(&mut stored);
+                read(&mut ledger, &stored).unwrap_err()
+            };
+            assert!(fault(&|stored| drop(stored.pop())).contains("an answer named"));
+            assert!(fault(&|stored| drop(stored.remove(0))).contains("comes after 0"));
+            assert!(fault(&|stored| stored[1]["label"] = json!("another")).contains("not what was posted"));
+            let twice = |stored: &mut Vec<Value>| {
+                let mut again = stored[0].clone();
+                again["seq"] = json!(stored.len() + 1);
+                stored.push(again);
+            };
+            assert!(fault(&twice).contains("stands at 1 and at"));
+            let swapped = |stored: &mut Vec<Value>| {
+                let (first, second) = (stored[0]["seq"].clone(), stored[1]["seq"].clone());
+                (stored[0]["seq"], stored[1]["seq"]) = (second, first);
+                stored.swap(0, 1);
+            };
+            assert!(fault(&swapped).contains("its examples stand at"));
+        }
+    }
+
+    #[test]
+    fn a_repetition_with_another_answer_is_found() {
+        let (mut ledger, _) = acknowledged(Subject::Prices);
+        let again = ledger.post(0);
+        let count = ledger.requests[0].count;
+        let other = json!({"accepted": count, "duplicates": 0, "first_seq": 9, "last_seq": 8 + count, "head_seq": 20});
+        assert!(ledger.answered(&again, 200, &other).unwrap_err().contains("at first"));
+        assert!(ledger.answered(&again, 500, &json!({})).unwrap_err().contains("answered 500"));
+    }
+}

@@ -53,6 +53,9 @@ impl Run {
             let moment = Moment::draw(&mut self.dice);
             self.life(moment).await.map_err(|fault| format!("life {life}, killed {moment:?}: {fault}"))?;
             *self.kills.entry(moment.name()).or_default() += 1;
+            if life % 50 == 0 {
+                println!("{life} kills after {} s", started.elapsed().as_secs());
+            }
         }
         self.last_life().await?;
         let lived = started.elapsed();

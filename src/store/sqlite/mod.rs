@@ -29,6 +29,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 
+use crate::store::pool_counts::used_and_idle;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
 use write::WriteTransaction;
@@ -82,10 +83,9 @@ impl Store for SqliteStore {
     }
 
     fn connections(&self) -> (u32, u32) {
-        let idle = |pool: &SqlitePool| u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-        let all = self.writer.size() + self.readers.size();
-        let idle = idle(&self.writer) + idle(&self.readers);
-        (all.saturating_sub(idle), idle)
+        let count = |pool: &SqlitePool| used_and_idle(pool.size(), pool.num_idle());
+        let (writer, readers) = (count(&self.writer), count(&self.readers));
+        (writer.0.saturating_add(readers.0), writer.1.saturating_add(readers.1))
     }
 
     async fn close(&self) {

@@ -193,13 +193,18 @@ pub async fn at_rest(server: &Server, shared: &Shared) -> Result<(), End> {
 }
 
 async fn rested(server: &Server, subject: Subject) -> Result<Value, End> {
-    let start = Instant::now();
+    // After many kills there may be much to learn: it may take as long as it likes, but must go on.
+    let (mut moved, mut at) = (Instant::now(), Value::Null);
     loop {
         let (_, learner) = server.get(&format!("/v1/learners/{}", subject.name())).await?;
         if learner["training"]["state"] == "idle" && learner["trained_seq"] == learner["head_seq"] {
             return Ok(learner);
         }
-        if start.elapsed() > PATIENCE {
+        let steps = learner["training"]["steps"].clone();
+        if steps != at {
+            (moved, at) = (Instant::now(), steps);
+        }
+        if moved.elapsed() > PATIENCE {
             return Err(format!("it does not come to rest: {learner}").into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

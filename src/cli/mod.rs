@@ -17,6 +17,7 @@ mod opening;
 mod plan_text;
 mod predict;
 mod records;
+mod replay;
 mod restore;
 mod serve;
 pub mod server;
@@ -71,6 +72,8 @@ enum Command {
     Backup(backup::BackupArguments),
     Restore(restore::RestoreArguments),
     Verify(verify::VerifyArguments),
+    /// Prove that a learner is what its data and decisions make it: live its whole life again and compare every bit.
+    Replay(replay::ReplayArguments),
 }
 
 /// How a client command reaches the server and answers.
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
             Command::Backup(arguments) => backup::run(arguments).await,
             Command::Restore(arguments) => restore::run(arguments).await,
             Command::Verify(arguments) => verify::run(arguments).await,
+            Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
     // A trainer that was broken off may still wait for the runtime; the process does not wait for it.

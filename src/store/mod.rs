@@ -14,6 +14,7 @@ pub mod migrations;
 mod objects;
 mod options;
 mod placement;
+mod pool_counts;
 pub mod postgres;
 mod rows;
 pub mod sqlite;

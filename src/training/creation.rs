@@ -36,7 +36,7 @@ pub enum CreationError {
 }
 
 /// What a learner starts with.
-struct First {
+pub(super) struct First {
     model: Model,
     weights: Vec<u8>,
     optimizer: Vec<u8>,
@@ -53,7 +53,7 @@ pub async fn create(store: &Arc<dyn Store>, document: LearnerDocument) -> Result
 }
 
 /// Builds and draws the first network. Computes: not for a thread of the async runtime.
-fn first_state(document: &LearnerDocument) -> Result<First, CreationError> {
+pub(super) fn first_state(document: &LearnerDocument) -> Result<First, CreationError> {
     let failed = |error: String| CreationError::Failed(error);
     let model = document.first_model()?;
     let parameters = initialize(&model.network, document.training.seed, &Device::Cpu)?;
@@ -67,7 +67,7 @@ fn first_state(document: &LearnerDocument) -> Result<First, CreationError> {
 }
 
 /// Stores the blobs; what `create_learner` takes.
-async fn put_blobs(store: &dyn Store, first: First) -> Result<(NewVersion, Checkpoint), CreationError> {
+pub(super) async fn put_blobs(store: &dyn Store, first: First) -> Result<(NewVersion, Checkpoint), CreationError> {
     let digest = store.put_blob(&first.weights).await?;
     let optimizer = store.put_blob(&first.optimizer).await?;
     let version = NewVersion {

@@ -12,7 +12,7 @@ use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, TicketState, Trigger};
 use super::journal::{GrowthEvent, JournalEvent};
 use super::learned::Learned;
-use super::orders::Translated;
+use super::orders::{Adopted, Translated};
 use super::progress::Progress;
 use super::publish::{Snapshot, Visible};
 use super::store::{NewVersion, TicketOutcome};
@@ -71,18 +71,19 @@ impl Trainer {
 
     /// Gives new classes and categories of the next round their outputs and inputs, before anything is learned of them.
     pub fn grow_for(&mut self, examples: &[Arc<StoredExample>]) -> Result<(), TrainingError> {
-        for adopted in self.news(examples) {
-            let translated = self.adoption(adopted)?;
-            if translated.request.is_none() {
-                self.model = translated.model;
-                self.changed = true;
-                continue;
-            }
-            let origin =
-                Origin { trigger: Trigger::Stream, ticket: None, reasons: Vec::new(), position: self.position };
-            self.grow(translated, origin)?;
+        self.news(examples).into_iter().try_for_each(|adopted| self.adopt(adopted))
+    }
+
+    /// Gives new names their place, by a growth of its own if the network has no room for them.
+    pub fn adopt(&mut self, adopted: Adopted) -> Result<(), TrainingError> {
+        let translated = self.adoption(adopted)?;
+        if translated.request.is_none() {
+            self.model = translated.model;
+            self.changed = true;
+            return Ok(());
         }
-        Ok(())
+        let origin = Origin { trigger: Trigger::Stream, ticket: None, reasons: Vec::new(), position: self.position };
+        self.grow(translated, origin)
     }
 
     /// Plans, applies, certifies and commits, or refuses.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::averages::{self, Kept};
 use super::error::TrainingError;
 use super::growth_order::{GrowthOrder, Trigger};
-use super::journal::JournalEvent;
+use super::journal::{HeldSettings, JournalEvent};
 use super::learned::Learned;
 use super::learner::LearnerDocument;
-use super::progress::Wanted;
+use super::progress::{Progress, Wanted};
 use super::trainer::Trainer;
 use crate::compute::optimizer::Optimizer;
 use crate::growth::GrowthRequest;
@@ -92,7 +92,10 @@ impl Trainer {
         if let Some(document) = self.attention.settings.take().filter(|_| newer) {
             let document = serde_json::to_value(&document)
                 .map_err(|error| TrainingError::Damaged(format!("the learner's document: {error}")))?;
-            return Ok(Choice::Input(JournalEvent::Settings { revision: self.attention.revision, document }));
+            let Progress { training, policy, .. } = &self.progress;
+            let before = Some(Box::new(HeldSettings { training: training.clone(), policy: policy.clone() }));
+            let revision = self.attention.revision;
+            return Ok(Choice::Input(JournalEvent::Settings { revision, document, before }));
         }
         if let Some((id, order)) = self.attention.ticket.take() {
             let order = JournalEvent::Order { order, trigger: Trigger::Manual, ticket: Some(id) };

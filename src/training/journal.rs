@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::growth_order::{GrowthOrder, Trigger};
+use super::settings::TrainingSettings;
 use crate::growth::{Certificate, Drift, GrowthOp, Plan, Refusal};
-use crate::policy::Decision;
+use crate::policy::{Decision, PolicySettings};
 use crate::registry::{Cause, VersionId};
 use crate::stream::Seq;
 
@@ -23,8 +24,14 @@ pub enum JournalEvent {
     Pass { number: u32, until: Seq },
     /// Input: this growth is tried next. `ticket`: the operator's order behind it.
     Order { order: GrowthOrder, trigger: Trigger, ticket: Option<u64> },
-    /// Input: the settings of this revision hold from here.
-    Settings { revision: u64, document: serde_json::Value },
+    /// Input: the settings of this revision hold from here. `before`: those that held until now, so that what a learner was
+    /// born with is known for as long as its journal; journals of the first release have none.
+    Settings {
+        revision: u64,
+        document: serde_json::Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Box<HeldSettings>>,
+    },
     /// Input: the corrections of the stream up to this number are followed from here. Its checkpoint is written at once.
     Corrections { through: u64 },
     /// The policy decided.
@@ -73,6 +80,15 @@ impl JournalEvent {
             Self::SetBack { .. } => "set_back",
         }
     }
+}
+
+/// The settings that a learner can change, as they held at one place of its life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldSettings {
+    /// How it learned.
+    pub training: TrainingSettings,
+    /// How it grew.
+    pub policy: PolicySettings,
 }
 
 /// A growth that was committed.

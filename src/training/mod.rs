@@ -30,6 +30,7 @@ pub mod learned;
 pub mod learner;
 mod learner_slot;
 mod leases;
+pub mod life;
 mod load;
 pub mod memory;
 mod orders;

@@ -149,12 +149,12 @@ impl Trainer {
     }
 
     /// Acts on an input that stands in the journal at `position`.
-    fn begin(&mut self, position: u64, event: JournalEvent) -> Result<(), TrainingError> {
+    pub fn begin(&mut self, position: u64, event: JournalEvent) -> Result<(), TrainingError> {
         match event {
             JournalEvent::Round { first, last } => self.begin_round(position, first, last),
             JournalEvent::Pass { number, until } => self.begin_pass(position, number, until),
             JournalEvent::Order { order, trigger, ticket } => self.execute_order(position, &order, trigger, ticket),
-            JournalEvent::Settings { revision, document } => self.apply_settings(position, revision, document),
+            JournalEvent::Settings { revision, document, .. } => self.apply_settings(position, revision, document),
             JournalEvent::Corrections { through } => self.follow_corrections(position, through),
             other => Err(TrainingError::Damaged(format!("the journal's event {} is no input", other.kind()))),
         }
@@ -162,7 +162,7 @@ impl Trainer {
 
     /// The work's steps are done. Where training was set back a checkpoint follows, so that a set-back in the next input
     /// finds nothing to do again but that input.
-    fn complete(&mut self, work: Work) -> Result<(), TrainingError> {
+    pub fn complete(&mut self, work: Work) -> Result<(), TrainingError> {
         let met_set_back = work.met_set_back();
         self.finish(work)?;
         if met_set_back {

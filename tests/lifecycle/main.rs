@@ -1,11 +1,10 @@
-//! The life of a whole server process: the demonstration, kill -9, graceful stop.
+//! The life of a whole server process: the demonstration, growth across a kill, graceful stop. `tests/crash` has the kills.
 
 mod database;
 mod demo;
 mod device;
 mod features;
 mod first_release;
-mod kill;
 mod postgres;
 mod server;
 mod stop;

@@ -78,11 +78,10 @@ impl Process {
 
     /// A request; status and document.
     pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        self.try_request(method, path, body).await.expect("an answer")
+        self.sent(method, path, body).await.expect("an answer")
     }
 
-    /// A request that may meet a server that is gone.
-    pub async fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
+    async fn sent(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
         let method = method.parse().expect("a method");
         let mut request = self.http.request(method, self.url(path));
         if let Some(body) = body {

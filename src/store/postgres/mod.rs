@@ -42,6 +42,7 @@ pub(in crate::store) use open::connection;
 
 use super::StoreOptions;
 use super::objects::Places;
+use crate::store::pool_counts::used_and_idle;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
 use listen::Listening;
@@ -93,8 +94,7 @@ impl Store for PostgresStore {
     }
 
     fn connections(&self) -> (u32, u32) {
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        (self.pool.size().saturating_sub(idle), idle)
+        used_and_idle(self.pool.size(), self.pool.num_idle())
     }
 
     async fn close(&self) {

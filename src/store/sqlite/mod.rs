@@ -40,6 +40,7 @@ use sqlx::SqlitePool;
 
 use super::StoreOptions;
 use super::objects::Places;
+use crate::store::pool_counts::used_and_idle;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
 pub(in crate::store) use open::connection;
@@ -85,6 +86,14 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Opens a file to look at it, also while a server has it open: nothing in it is changed, and every write fails.
+    ///
+    /// # Errors
+    /// Those of [`SqliteStore::open`]; a file that is not there, or whose tables are of an older version.
+    pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        open::open_to_read(path).await
+    }
+
     async fn write(&self) -> Result<WriteTransaction, StoreError> {
         WriteTransaction::begin(self).await
     }
@@ -102,10 +111,9 @@ impl Store for SqliteStore {
     }
 
     fn connections(&self) -> (u32, u32) {
-        let idle = |pool: &SqlitePool| u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-        let all = self.writer.size() + self.readers.size();
-        let idle = idle(&self.writer) + idle(&self.readers);
-        (all.saturating_sub(idle), idle)
+        let count = |pool: &SqlitePool| used_and_idle(pool.size(), pool.num_idle());
+        let (writer, readers) = (count(&self.writer), count(&self.readers));
+        (writer.0.saturating_add(readers.0), writer.1.saturating_add(readers.1))
     }
 
     async fn close(&self) {

@@ -1,5 +1,6 @@
 //! Opening the file: is it ours, is it as new as we are, and with which settings.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,9 +67,7 @@ pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<SqliteSt
         .connect_with(settings(path).pragma("cache_size", "-2000").pragma("busy_timeout", "0"))
         .await
         .map_err(|error| failed(explain(&error)))?;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let log = Path::new(&log).into();
+    let log = log_of(path);
     // A connection that is opened later, after one that failed, finds the file or fails: it never makes an empty one.
     writer.set_connect_options(settings(path));
     let presence = Presence::of(path).map_err(|error| failed(error.to_string()))?;
@@ -104,6 +103,52 @@ async fn places(writer: &SqlitePool, options: &StoreOptions) -> Result<Places, S
     }
     let id = id.ok_or_else(|| StoreError::Unavailable("the place of blobs was not kept".into()))?;
     Ok(Places::new(namespace, Some(Place::open(id, &url)?)))
+}
+
+/// Opens a file to read it: nothing is created, brought up to date or changed, and every write fails.
+pub(super) async fn open_to_read(path: &Path) -> Result<SqliteStore, StoreError> {
+    let failed = |reason: String| StoreError::Unavailable(format!("the database {}: {reason}", path.display()));
+    if !tokio::fs::try_exists(path).await.unwrap_or(false) {
+        return Err(failed("there is no such file".into()));
+    }
+    check_owner(path).await.map_err(failed)?;
+    let pool = async |connections: u32| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(TURN)
+            .test_before_acquire(false)
+            .connect_with(plain(path).pragma("query_only", "ON").pragma("cache_size", "-8000"))
+            .await
+            .map_err(|error| failed(explain(&error)))
+    };
+    let (writer, readers, rester) = (pool(1).await?, pool(READERS).await?, pool(1).await?);
+    check_tables(&readers).await.map_err(failed)?;
+    let presence = Arc::new(Presence::of(path).map_err(|error| failed(error.to_string()))?);
+    let places = Arc::new(places(&readers, &StoreOptions::default()).await?);
+    Ok(SqliteStore { writer, readers, rester, log: log_of(path), changes: ChangeSender::default(), presence, places })
+}
+
+/// Refuses tables that are not exactly those of this build.
+async fn check_tables(readers: &SqlitePool) -> Result<(), String> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+        .fetch_one(readers)
+        .await
+        .map_err(|error| explain(&error))?;
+    let ours = migrate::MIGRATIONS.iter().map(|migration| migration.version).max();
+    match newest.cmp(&ours) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => {
+            Err("its tables are of an older version of perennial, and serving it brings them up to date".into())
+        }
+        Ordering::Greater => Err("it was written by a newer version of perennial".into()),
+    }
+}
+
+/// The file's log, which stands beside it.
+fn log_of(path: &Path) -> Arc<Path> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).into()
 }
 
 /// Every connection's settings.

@@ -13,7 +13,7 @@ use crate::store::StoreOptions;
 use crate::store::suite::fixtures::{append, example, learner, request};
 use crate::store::suite::{Bench, Tables, damage_suite, store_suite};
 use crate::stream::{Append, ExampleName, Existing, Label, NewExample, Seq, StoreError, StreamStore, Value};
-use crate::training::Store;
+use crate::training::{Store, TrainingStore};
 
 struct Folder(TempDir);
 
@@ -157,6 +157,31 @@ async fn readers_cannot_write() {
     let folder = Folder::new();
     let store = folder.store().await;
     assert!(sqlx::query("DELETE FROM learners").execute(&store.readers).await.is_err());
+}
+
+#[tokio::test]
+async fn a_database_that_is_opened_to_read_is_not_changed() {
+    let folder = Folder::new();
+    let missing = SqliteStore::open_to_read(&folder.path()).await.err().unwrap().to_string();
+    assert!(missing.contains("there is no such file") && !folder.path().exists(), "{missing}");
+    let store = folder.store().await;
+    let digits = learner(&store, "digits").await.id;
+    append(&store, request(digits, vec![example(None, 1.0)])).await.unwrap();
+    let looking = SqliteStore::open_to_read(&folder.path()).await.unwrap();
+    assert_eq!(StreamStore::read(&looking, digits, Seq(0), 10).await.unwrap().len(), 1);
+    assert!(looking.acquire_lease(digits, "a trainer", time::Duration::MINUTE).await.is_err());
+    assert!(looking.append(vec![request(digits, vec![example(None, 2.0)])]).await.is_err());
+    append(&store, request(digits, vec![example(None, 3.0)])).await.unwrap();
+    assert_eq!(looking.head(digits).await.unwrap(), Seq(2), "what a server commits meanwhile is seen");
+    looking.close().await;
+    change(
+        &store,
+        "UPDATE _sqlx_migrations SET version = 0 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)",
+    )
+    .await;
+    store.close().await;
+    let older = SqliteStore::open_to_read(&folder.path()).await.err().unwrap().to_string();
+    assert!(older.contains("of an older version"), "{older}");
 }
 
 #[tokio::test]

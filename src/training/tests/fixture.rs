@@ -128,6 +128,11 @@ impl Fixture {
         self.store.checkpoint(learner).await.unwrap().unwrap()
     }
 
+    /// The folder of the store's file `perennial.db`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Everything in the journal.
     pub async fn journal(&self, learner: LearnerId) -> Vec<JournalEvent> {
         let records = self.store.journal(learner, 0, &[], 100_000).await.unwrap();

@@ -9,6 +9,7 @@ mod fixture;
 mod fleet;
 mod growth;
 mod learning;
+mod life;
 mod newborn;
 mod restart;
 mod set_back;

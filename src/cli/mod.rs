@@ -1,5 +1,6 @@
 //! The command line: the server, the demonstration, and a client of the HTTP surface for everything else.
 
+mod alias;
 mod client;
 mod demo;
 mod device;
@@ -12,6 +13,7 @@ mod learner;
 mod plan_text;
 mod predict;
 mod records;
+mod rollback;
 mod serve;
 pub mod server;
 mod status;
@@ -55,6 +57,14 @@ enum Command {
     Growth(growth::GrowthArguments),
     /// Show a learner's versions, or save the weights of one.
     Versions(versions::VersionsArguments),
+    /// Name versions: set, list and delete aliases, and see who moved them.
+    Alias(alias::AliasArguments),
+    /// Serve an older version again, and stay there until unpinned.
+    Rollback(rollback::RollbackArguments),
+    /// Keep an alias where it is: the trainer goes on learning and does not move `live`.
+    Pin(rollback::PinArguments),
+    /// Let an alias move again; `live` moves at once to what the trainer accepted since it was pinned.
+    Unpin(rollback::PinArguments),
 }
 
 /// How a client command reaches the server and answers.
@@ -90,6 +100,10 @@ pub fn main() -> ExitCode {
             Command::Grow(arguments) => grow::run(arguments).await,
             Command::Growth(arguments) => growth::run(arguments).await,
             Command::Versions(arguments) => versions::run(arguments).await,
+            Command::Alias(arguments) => alias::run(arguments).await,
+            Command::Rollback(arguments) => rollback::run(arguments).await,
+            Command::Pin(arguments) => rollback::pin(arguments).await,
+            Command::Unpin(arguments) => rollback::unpin(arguments).await,
         }
     });
     // A trainer that was broken off may still wait for the runtime; the process does not wait for it.

@@ -83,7 +83,7 @@ impl Config {
         if let Some(device) = &overrides.device {
             loaded.training.device.clone_from(device);
         }
-        loaded.training.keep_versions = loaded.storage.keep_versions;
+        loaded.training.retention = loaded.storage.retention();
         loaded.check()?;
         Ok(loaded)
     }
@@ -111,6 +111,7 @@ impl Config {
             ("limits.predict_rows", self.limits.predict_rows),
             ("limits.concurrency", self.limits.concurrency),
             ("limits.learners", self.limits.learners),
+            ("limits.aliases", self.limits.aliases),
             ("ingest.queue", self.ingest.queue),
             ("ingest.commit_examples", self.ingest.commit_examples),
             ("serving.queue_rows", self.serving.queue_rows),

@@ -48,8 +48,12 @@ pub struct StorageConfig {
     pub data_dir: String,
     /// `sqlite:PATH`; empty: `perennial.db` in `data_dir`.
     pub database: String,
-    /// The newest versions of a learner whose weights are kept (besides live ones and those around growths).
+    /// The newest versions of a learner whose weights are kept (besides what aliases name and those around growths).
     pub keep_versions: usize,
+    /// Of the older versions, about so many keep their weights in every doubling of age; 0: none.
+    pub keep_per_doubling: usize,
+    /// The newest moves of every alias whose targets keep their weights.
+    pub keep_alias_moves: usize,
     /// Days for which answers to idempotency keys are kept.
     pub idempotency_days: u32,
 }
@@ -70,6 +74,8 @@ pub struct LimitsConfig {
     pub request_seconds: u64,
     /// Most learners.
     pub learners: usize,
+    /// Most aliases of one learner.
+    pub aliases: usize,
 }
 
 /// The writer of examples.
@@ -122,9 +128,20 @@ pub struct TrainingConfig {
     pub cache_bytes: usize,
     /// Seconds after which the lease of a trainer that vanished is free again.
     pub lease_seconds: u64,
-    /// The newest versions of a learner whose weights are kept; set from `storage.keep_versions`.
+    /// Which versions keep their weights; set from `storage`.
     #[serde(skip)]
-    pub keep_versions: usize,
+    pub retention: RetentionConfig,
+}
+
+/// Which versions of a learner keep their weights, besides those that are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// The newest.
+    pub newest: usize,
+    /// Of the older ones, in every doubling of age.
+    pub per_doubling: usize,
+    /// The newest moves of an alias whose targets are kept.
+    pub alias_moves: usize,
 }
 
 /// Logs.
@@ -153,7 +170,14 @@ impl Default for ServerConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { data_dir: "perennial-data".into(), database: String::new(), keep_versions: 20, idempotency_days: 7 }
+        Self {
+            data_dir: "perennial-data".into(),
+            database: String::new(),
+            keep_versions: 20,
+            keep_per_doubling: 4,
+            keep_alias_moves: 5,
+            idempotency_days: 7,
+        }
     }
 }
 
@@ -166,6 +190,7 @@ impl Default for LimitsConfig {
             concurrency: 512,
             request_seconds: 75,
             learners: 1_000,
+            aliases: 32,
         }
     }
 }
@@ -194,8 +219,25 @@ impl Default for TrainingConfig {
             checkpoint_ms: 2_000,
             cache_bytes: 256 << 20,
             lease_seconds: 15,
-            keep_versions: 20,
+            retention: StorageConfig::default().retention(),
         }
+    }
+}
+
+impl StorageConfig {
+    /// Which versions keep their weights.
+    pub fn retention(&self) -> RetentionConfig {
+        RetentionConfig {
+            newest: self.keep_versions,
+            per_doubling: self.keep_per_doubling,
+            alias_moves: self.keep_alias_moves,
+        }
+    }
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        StorageConfig::default().retention()
     }
 }
 

@@ -3,6 +3,15 @@
 //! Every answer that is no success is a problem document (RFC 9457) made in [`problem`], the only place that knows
 //! status codes of failures. Limits, timeouts and request ids are layers in [`middleware`], the only place for those.
 
+mod alias_change;
+mod alias_request;
+mod alias_view;
+mod aliases_delete;
+mod aliases_history;
+mod aliases_list;
+mod aliases_pin;
+mod aliases_set;
+mod aliases_show;
 mod decoding;
 mod directory;
 mod document;
@@ -30,11 +39,13 @@ mod path;
 mod predict;
 pub mod problem;
 mod query;
+mod rollback;
 mod router;
 mod serve;
 mod state;
 mod unbroken;
 mod version_view;
+mod versions_lineage;
 mod versions_list;
 mod versions_show;
 mod versions_weights;

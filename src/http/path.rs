@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 
 use super::problem::{Kind, Problem};
 use super::state::AppState;
+use crate::registry::AliasName;
 use crate::stream::LearnerName;
 use crate::training::LearnerRecord;
 
@@ -27,6 +28,11 @@ impl PathValues {
             Some(record) => Ok(record),
             None => self.learner(state).await.map(Arc::new),
         }
+    }
+
+    /// The alias that the path names.
+    pub fn alias(&self) -> Result<AliasName, Problem> {
+        self.value("alias").and_then(AliasName::parse).ok_or_else(Problem::alias_not_found)
     }
 
     /// A number in the path; anything else there is a `missing`.

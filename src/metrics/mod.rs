@@ -6,6 +6,7 @@
 mod http;
 mod ingest;
 mod register;
+mod registry;
 mod serving;
 mod store;
 mod training;
@@ -14,6 +15,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use http::HttpMetrics;
 pub use ingest::IngestMetrics;
+pub use registry::RegistryMetrics;
 pub use serving::ServingMetrics;
 pub use store::StoreMetrics;
 pub use training::TrainingMetrics;
@@ -21,13 +23,15 @@ pub use training::TrainingMetrics;
 /// All metrics of a process.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Registry,
+    page: Registry,
     /// Requests.
     pub http: HttpMetrics,
     /// Examples.
     pub ingest: IngestMetrics,
     /// Trainers and growth.
     pub training: TrainingMetrics,
+    /// Versions and aliases.
+    pub registry: RegistryMetrics,
     /// Predictions.
     pub serving: ServingMetrics,
     /// The database.
@@ -43,9 +47,10 @@ impl Metrics {
             http: HttpMetrics::new(&registry),
             ingest: IngestMetrics::new(&registry),
             training: TrainingMetrics::new(&registry),
+            registry: RegistryMetrics::new(&registry),
             serving: ServingMetrics::new(&registry),
             store: StoreMetrics::new(&registry),
-            registry,
+            page: registry,
         }
     }
 
@@ -53,6 +58,7 @@ impl Metrics {
     pub fn add_learner(&self, learner: &str) {
         self.ingest.add_learner(learner);
         self.training.add_learner(learner);
+        self.registry.add_learner(learner);
         self.serving.add_learner(learner);
     }
 
@@ -60,6 +66,7 @@ impl Metrics {
     pub fn remove_learner(&self, learner: &str) {
         self.ingest.remove_learner(learner);
         self.training.remove_learner(learner);
+        self.registry.remove_learner(learner);
         self.serving.remove_learner(learner);
     }
 
@@ -67,7 +74,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut page = Vec::new();
         TextEncoder::new()
-            .encode(&self.registry.gather(), &mut page)
+            .encode(&self.page.gather(), &mut page)
             .expect("writing text to memory cannot fail: every metric has a name and a help text");
         String::from_utf8(page).expect("the text encoder writes UTF-8")
     }

@@ -14,6 +14,7 @@ use super::supervisor::LiveMoved;
 use crate::compute::pool::Pool;
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
+use crate::registry::Retention;
 use crate::stream::StoreError;
 
 /// Shared by the trainers of a process.
@@ -41,6 +42,12 @@ impl Environment {
         work: impl FnOnce() -> Result<R, E> + Send,
     ) -> Result<R, TrainingError> {
         self.pool.run(work).map_err(TrainingError::Panicked)?.map_err(Into::into)
+    }
+
+    /// Which versions keep their weights.
+    pub fn retention(&self) -> Retention {
+        let config = self.config.retention;
+        Retention { newest: config.newest, per_doubling: config.per_doubling, alias_moves: config.alias_moves }
     }
 
     /// How long a lease lasts.

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::write::WriteTransaction;
-use super::{SqliteStore, blobs, journal, learners, leases, tickets, versions};
+use super::{SqliteStore, aliases, blobs, journal, learners, leases, tickets, versions};
 use crate::registry::{BlobDigest, VersionId};
 use crate::store::values::{digest, document, json, kept, now, number};
 use crate::stream::{LearnerId, Seq, StoreError};
@@ -31,7 +31,7 @@ impl SqliteStore {
 
     pub(super) async fn read_checkpoint(&self, learner: LearnerId) -> Result<Option<Checkpoint>, StoreError> {
         let row = sqlx::query(
-            "SELECT position, trained_seq, last_version, weights, optimizer, model, progress
+            "SELECT position, trained_seq, last_version, accepted, weights, optimizer, model, progress
              FROM checkpoints WHERE learner_id = ?",
         )
         .bind(learner.0)
@@ -55,7 +55,8 @@ async fn publish(
         versions::insert(transaction, learner, version, at).await?;
     }
     if let Some(version) = commit.live {
-        versions::point(transaction, learner, versions::LIVE, version).await?;
+        // A pin of an operator, made at any time before this transaction, holds `live` where it is.
+        aliases::accept(transaction, learner, version, at).await?;
     }
     let replaced = checkpoint_digests(transaction, learner).await?;
     replace_checkpoint(transaction, learner, &commit.checkpoint).await?;
@@ -99,13 +100,14 @@ pub(super) async fn replace_checkpoint(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT OR REPLACE INTO checkpoints
-         (learner_id, position, trained_seq, last_version, weights, optimizer, model, progress)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+         (learner_id, position, trained_seq, last_version, accepted, weights, optimizer, model, progress)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(learner.0)
     .bind(kept(checkpoint.position)?)
     .bind(kept(checkpoint.trained_seq.0)?)
     .bind(kept(checkpoint.last_version.0)?)
+    .bind(kept(checkpoint.accepted.0)?)
     .bind(checkpoint.weights.as_bytes().to_vec())
     .bind(checkpoint.optimizer.as_bytes().to_vec())
     .bind(json(&checkpoint.model)?)
@@ -113,6 +115,18 @@ pub(super) async fn replace_checkpoint(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The version that a learner's trainer accepted last.
+pub(super) async fn accepted(
+    connection: &mut SqliteConnection,
+    learner: LearnerId,
+) -> Result<Option<VersionId>, StoreError> {
+    let accepted: Option<i64> = sqlx::query_scalar("SELECT accepted FROM checkpoints WHERE learner_id = ?")
+        .bind(learner.0)
+        .fetch_optional(connection)
+        .await?;
+    accepted.map(|accepted| Ok(VersionId(number(accepted, name(learner))?))).transpose()
 }
 
 async fn checkpoint_digests(
@@ -134,6 +148,7 @@ fn checkpoint(learner: LearnerId, row: &SqliteRow) -> Result<Checkpoint, StoreEr
         position: number(row.try_get("position")?, &what)?,
         trained_seq: Seq(number(row.try_get("trained_seq")?, &what)?),
         last_version: VersionId(number(row.try_get("last_version")?, &what)?),
+        accepted: VersionId(number(row.try_get("accepted")?, &what)?),
         model: document(row.try_get("model")?, &what)?,
         weights: digest(row.try_get("weights")?, &what)?,
         optimizer: digest(row.try_get("optimizer")?, &what)?,

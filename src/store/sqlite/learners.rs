@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{SqliteStore, blobs, commit, versions};
+use super::{SqliteStore, aliases, blobs, commit, versions};
 use crate::store::values::{document, json, kept, now, number, time};
 use crate::stream::{LearnerId, LearnerName, Schema, Seq, StoreError};
 use crate::training::{Change, Checkpoint, CreateError, LearnerDocument, LearnerRecord, NewVersion};
@@ -41,7 +41,7 @@ impl SqliteStore {
             blobs::name(&mut transaction, digest).await?;
         }
         versions::insert(&mut transaction, learner, &first, at).await?;
-        versions::point(&mut transaction, learner, versions::LIVE, first.version).await?;
+        aliases::accept(&mut transaction, learner, first.version, at).await?;
         commit::replace_checkpoint(&mut transaction, learner, &checkpoint).await?;
         transaction.tell(Change::Learner(learner));
         transaction.commit().await?;

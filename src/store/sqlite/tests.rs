@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::SqliteStore;
 use super::blobs::PART_BYTES;
-use crate::registry::{Cause, RegistryStore, VersionId};
+use crate::registry::{AliasName, Cause, RegistryStore, Retention, VersionId};
 use crate::store::suite::fixtures::{append, bare, checkpoint, example, fence, keyed, learner, publish, request};
 use crate::store::suite::{Bench, store_suite};
 use crate::stream::{Seq, StoreError, StreamStore};
@@ -172,12 +172,12 @@ async fn a_put_that_was_broken_off_is_never_seen_and_swept_after_an_hour() {
     change(&store, "UPDATE blobs SET complete = 0, claims = 0 WHERE claims = 1").await;
     assert_eq!(store.get_blob(digest).await.unwrap(), None);
     let rows = "SELECT COUNT(*) FROM blobs WHERE complete = 0";
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert_eq!(count(&store, rows).await, 1);
     assert_eq!(store.put_blob(b"half of it").await.unwrap(), digest);
     assert_eq!(store.get_blob(digest).await.unwrap().unwrap(), b"half of it");
     change(&store, "UPDATE blobs SET touched_at = touched_at - 3601000000 WHERE complete = 0").await;
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert_eq!(count(&store, rows).await, 0);
     assert_eq!(count(&store, "SELECT COUNT(*) FROM blob_parts WHERE blob_id NOT IN (SELECT id FROM blobs)").await, 0);
     assert!(store.get_blob(digest).await.unwrap().is_some());
@@ -189,10 +189,10 @@ async fn a_claim_whose_process_died_ends_after_an_hour() {
     let store = folder.store().await;
     let learner = learner(&store, "digits").await.id;
     let digest = store.put_blob(b"never named").await.unwrap();
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert!(store.get_blob(digest).await.unwrap().is_some());
     change(&store, "UPDATE blobs SET touched_at = touched_at - 3601000000").await;
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert!(store.get_blob(digest).await.unwrap().is_none());
     let checkpoint = store.checkpoint(learner).await.unwrap().unwrap();
     assert!(store.get_blob(checkpoint.weights).await.unwrap().is_some(), "what is named stays, however old");
@@ -281,4 +281,38 @@ async fn every_row_of_a_deleted_learner_goes_also_after_a_restart() {
         assert_eq!(count(&store, table).await, rows, "{table}");
     }
     assert_eq!(store.head(stays).await.unwrap(), Seq(600));
+}
+
+/// Takes a new database back to the tables from before aliases had histories.
+const BEFORE_HISTORIES: [&str; 7] = [
+    "DROP TABLE alias_history",
+    "DROP INDEX journal_growths",
+    "ALTER TABLE aliases DROP COLUMN generation",
+    "ALTER TABLE aliases DROP COLUMN pinned",
+    "ALTER TABLE aliases DROP COLUMN waiting",
+    "ALTER TABLE checkpoints DROP COLUMN accepted",
+    "DELETE FROM _sqlx_migrations WHERE version = 3",
+];
+
+#[tokio::test]
+async fn live_of_an_old_database_gets_its_first_generation_and_is_what_the_trainer_accepted() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let learner = learner(&store, "digits").await.id;
+    let fence = fence(&store, learner).await;
+    publish(&store, fence, 2, Cause::Trained).await;
+    for statement in BEFORE_HISTORIES {
+        sqlx::query(statement).execute(&store.writer).await.unwrap();
+    }
+    store.close().await;
+    let store = folder.store().await;
+    let live = store.alias_state(learner, &AliasName::live()).await.unwrap().unwrap();
+    assert_eq!((live.version, live.generation, live.pinned, live.waiting), (VersionId(2), 1, false, None));
+    let version = store.version(learner, VersionId(2)).await.unwrap().unwrap();
+    assert_eq!(live.changed_at, version.created_at);
+    assert_eq!(store.checkpoint(learner).await.unwrap().unwrap().accepted, VersionId(2));
+    publish(&store, fence, 3, Cause::Trained).await;
+    let history = store.alias_history(learner, &AliasName::live(), 0, 10).await.unwrap();
+    let moves: Vec<_> = history.iter().map(|change| (change.generation, change.from, change.to)).collect();
+    assert_eq!(moves, [(1, None, Some(VersionId(2))), (2, Some(VersionId(2)), Some(VersionId(3)))]);
 }

@@ -37,10 +37,13 @@ pub struct Request {
 impl Request {
     /// Reads the headers; `reason` is what the body says.
     pub fn read(state: &AppState, headers: &HeaderMap, reason: Option<String>) -> Result<Self, Problem> {
-        let sound = |text: &String| (1..=LONGEST_REASON).contains(&text.chars().count());
+        let sound =
+            |text: &String| (1..=LONGEST_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         if reason.as_ref().is_some_and(|text| !sound(text)) {
-            return Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed")
-                .at("/reason", format!("must have 1 to {LONGEST_REASON} characters")));
+            return Err(Problem::new(Kind::InvalidDocument, "the document is at fault; nothing was changed").at(
+                "/reason",
+                format!("must have 1 to {LONGEST_REASON} characters, none of them a control character"),
+            ));
         }
         let most = state.config.limits.aliases;
         Ok(Self { expected: expected(headers)?, actor: actor(headers)?, reason, most })

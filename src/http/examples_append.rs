@@ -14,7 +14,7 @@ use super::state::AppState;
 use super::unbroken::unbroken;
 use super::{ingest_counts, media_type};
 use crate::stream::decode::{self, DecodeError, Expected};
-use crate::stream::{Append, Appended, IdempotencyKey};
+use crate::stream::{Append, Appended, Existing, IdempotencyKey};
 use crate::training::LearnerRecord;
 
 /// The longest idempotency key.
@@ -58,7 +58,7 @@ pub async fn handle(
         let examples = request.examples.len();
         let outcome = state.writer.write(request).await;
         ingest_counts::written(&state, &learner.document.name, examples, &outcome);
-        Ok(Json(outcome?))
+        Ok(Json(outcome?.without_outcomes()))
     }))
     .await
 }
@@ -77,7 +77,7 @@ fn request(
         Format::Ndjson => decode::examples_ndjson(body, expected)?,
     };
     let key = key.map(|key| IdempotencyKey { key, body: Sha256::digest(body).into() });
-    Ok(Append { learner: learner.id, key, examples })
+    Ok(Append { learner: learner.id, key, existing: Existing::Keep, examples })
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
 use super::unbroken::unbroken;
-use crate::stream::{Label, Schema, Seq, StoredExample, decode};
+use crate::stream::{Entry, Label, Schema, Seq, decode};
 
 #[derive(Serialize)]
 struct Page {
@@ -21,13 +21,19 @@ struct Page {
     next_after: Option<Seq>,
 }
 
+/// What stands at a place.
 #[derive(Serialize)]
-struct ExampleView {
-    seq: Seq,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    inputs: Value,
-    label: Label,
+#[serde(untagged)]
+enum ExampleView {
+    Example {
+        seq: Seq,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        inputs: Value,
+        label: Label,
+    },
+    /// `deleted` is true.
+    Tombstone { seq: Seq, deleted: bool },
 }
 
 /// The examples after the place `after`, at most `limit`; one a line if `Accept` asks for it.
@@ -45,7 +51,7 @@ pub async fn handle(
     let stored = state.store.read(learner.id, after, limit).await?;
     // Read after the rows: it has every feature that one of them has.
     let learner = state.store.learner_by_id(learner.id).await?.ok_or_else(Problem::learner_not_found)?;
-    let next_after = stored.last().filter(|_| stored.len() == limit).map(|example| example.seq);
+    let next_after = stored.last().filter(|_| stored.len() == limit).map(Entry::seq);
     unbroken(tokio::task::spawn_blocking(move || {
         let examples = views(&learner.document.schema, stored);
         if !lines {
@@ -61,12 +67,15 @@ pub async fn handle(
     .await
 }
 
-fn views(schema: &Schema, stored: Vec<StoredExample>) -> Vec<ExampleView> {
-    let view = |example: StoredExample| ExampleView {
-        seq: example.seq,
-        id: example.id,
-        inputs: decode::inputs_to_json(schema, &example.row),
-        label: example.label,
+fn views(schema: &Schema, stored: Vec<Entry>) -> Vec<ExampleView> {
+    let view = |entry: Entry| match entry {
+        Entry::Example(example) => ExampleView::Example {
+            seq: example.seq,
+            id: example.id,
+            inputs: decode::inputs_to_json(schema, &example.row),
+            label: example.label,
+        },
+        Entry::Deleted(seq) => ExampleView::Tombstone { seq, deleted: true },
     };
     stored.into_iter().map(view).collect()
 }

@@ -14,6 +14,7 @@ pub fn written(state: &AppState, learner: &LearnerName, examples: usize, outcome
         Ok(appended) => {
             count(state, learner, "accepted", appended.accepted);
             count(state, learner, "duplicate", appended.duplicates);
+            count(state, learner, "replaced", appended.replaced);
             raise_head(state, learner, appended.head_seq.0);
         }
         Err(WriteError::QueueFull | WriteError::Stopping | WriteError::Store(_)) => {

@@ -6,7 +6,7 @@ use super::register::{SHORT, counters, forget, gauges, histogram};
 
 #[derive(Clone)]
 pub struct IngestMetrics {
-    /// Examples offered, by outcome: accepted, duplicate, invalid, rejected (queue full or store failure).
+    /// Examples offered, by outcome: accepted, duplicate, replaced, invalid, rejected (queue full or store failure).
     pub examples: IntCounterVec,
     /// Seconds of a group commit.
     pub commit_seconds: Histogram,
@@ -16,14 +16,14 @@ pub struct IngestMetrics {
 
 impl IngestMetrics {
     /// The outcomes of an example.
-    pub const OUTCOMES: [&str; 4] = ["accepted", "duplicate", "invalid", "rejected"];
+    pub const OUTCOMES: [&str; 5] = ["accepted", "duplicate", "replaced", "invalid", "rejected"];
 
     pub(super) fn new(registry: &Registry) -> Self {
         Self {
             examples: counters(
                 registry,
                 "ingest_examples_total",
-                "Examples offered, by learner and outcome: accepted, duplicate, invalid, rejected.",
+                "Examples offered, by learner and outcome: accepted, duplicate, replaced, invalid, rejected.",
                 &["learner", "outcome"],
             ),
             commit_seconds: histogram(registry, "ingest_commit_duration_seconds", "Seconds of a group commit.", SHORT),

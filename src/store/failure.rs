@@ -4,10 +4,17 @@ use std::fmt::Display;
 
 use crate::stream::StoreError;
 
+/// How Postgres says that a transaction was taken back because of others: it may be run again as it is.
+const GAVE_WAY: [&str; 2] = ["40001", "40P01"];
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        let gave_way = code.is_some_and(|code| GAVE_WAY.contains(&&*code));
         match error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Damaged(error.to_string()),
+            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection became free in time".into()),
+            error if gave_way => Self::Contended(error.to_string()),
             error => Self::Unavailable(error.to_string()),
         }
     }

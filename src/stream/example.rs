@@ -64,3 +64,38 @@ pub struct StoredExample {
     /// The label.
     pub label: Label,
 }
+
+/// What stands at a place of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// An example.
+    Example(StoredExample),
+    /// A tombstone: an example that was deleted. Its values and its label are gone.
+    Deleted(Seq),
+}
+
+impl Entry {
+    /// The place.
+    pub fn seq(&self) -> Seq {
+        match self {
+            Self::Example(example) => example.seq,
+            Self::Deleted(seq) => *seq,
+        }
+    }
+
+    /// The example, if it was not deleted.
+    pub fn example(&self) -> Option<&StoredExample> {
+        match self {
+            Self::Example(example) => Some(example),
+            Self::Deleted(_) => None,
+        }
+    }
+
+    /// The same by value.
+    pub fn into_example(self) -> Option<StoredExample> {
+        match self {
+            Self::Example(example) => Some(example),
+            Self::Deleted(_) => None,
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! in one transaction ([`writer`]), and the encoder turns stored rows into the numbers a network takes ([`encoder`]).
 //! What the stream needs of a database is a trait ([`store`]); everything else here is values.
 
+pub mod appended;
+pub mod correction;
 pub mod decode;
 pub mod encoder;
 pub mod example;
@@ -16,10 +18,12 @@ pub mod store;
 pub mod targets;
 pub mod writer;
 
+pub use appended::{Appended, Outcome, OutcomeRun, Outcomes};
+pub use correction::{Correction, CorrectionKind, Deletion, ExampleName};
 pub use encoder::Encoder;
-pub use example::{Label, NewExample, Pixels, Row, StoredExample, Value};
+pub use example::{Entry, Label, NewExample, Pixels, Row, StoredExample, Value};
 pub use feature_cache::RowCache;
 pub use ids::{LearnerId, LearnerName, Seq};
 pub use schema::{Feature, FeatureKind, Schema, Task};
-pub use store::{Append, AppendRefusal, Appended, IdempotencyKey, StoreError, StreamStore};
+pub use store::{Append, AppendRefusal, Existing, IdempotencyKey, StoreError, StreamStore};
 pub use targets::Targets;

@@ -1,8 +1,10 @@
-//! The index of what was seen: which places of the stream are learned from, which are held out, and where every class stands.
+//! The index of what was seen: which places of the stream are learned from, which are held out, which are tombstones, and
+//! where every class stands.
 //!
-//! A value that the trainer rebuilds from `(Seq, Label)` pairs at its start and appends to as rows come: a function of
-//! the stream alone. Every question takes the newest place that may be looked at, so an answer never depends on rows that
-//! came later. Memory: eight bytes a row (and the spare room of growing lists). Called by the trainer only.
+//! A value that the trainer rebuilds from places and labels at its start and appends to as rows come: a function of the
+//! stream alone. Corrections bring it to exactly what a rebuild from the corrected stream gives. Every question takes the
+//! newest place that may be looked at, so an answer never depends on rows that came later. Memory: eight bytes a row (and
+//! the spare room of growing lists), and a tree's node for every run of tombstones. Called by the trainer only.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +18,14 @@ pub struct Holdout {
 }
 
 /// What was seen, by class. Regression has one class, the empty text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct History {
     holdout: Holdout,
     head: Seq,
     learned: BTreeMap<String, Vec<u64>>,
     held_out: Vec<u64>,
+    /// Runs of tombstones, from the first place of each to its last; no two touch.
+    deleted: BTreeMap<u64, u64>,
 }
 
 impl Holdout {
@@ -46,31 +50,55 @@ impl Holdout {
 impl History {
     /// A history that has seen nothing.
     pub fn new(holdout: Holdout) -> Self {
-        Self { holdout, head: Seq(0), learned: BTreeMap::new(), held_out: Vec::new() }
+        Self { holdout, head: Seq(0), learned: BTreeMap::new(), held_out: Vec::new(), deleted: BTreeMap::new() }
     }
 
-    /// Takes the next rows; places at or before [`History::head`] are ignored, so handing rows over twice is harmless.
-    pub fn append<'a>(&mut self, rows: impl IntoIterator<Item = (Seq, &'a Label)>) {
-        for (seq, label) in rows {
+    /// Takes what stands at the next places, labels or tombstones; places at or before [`History::head`] are ignored, so
+    /// handing rows over twice is harmless.
+    pub fn append<'a>(&mut self, places: impl IntoIterator<Item = (Seq, Option<&'a Label>)>) {
+        for (seq, label) in places {
             if seq <= self.head {
                 continue;
             }
             self.head = seq;
+            let Some(label) = label else {
+                self.bury(seq.0);
+                continue;
+            };
             if self.holdout.contains(seq) {
                 self.held_out.push(seq.0);
                 continue;
             }
-            let class = match label {
-                Label::Class(class) => class.as_str(),
-                Label::Number(_) => "",
-            };
-            match self.learned.get_mut(class) {
+            match self.learned.get_mut(class_of(label)) {
                 Some(places) => places.push(seq.0),
                 None => {
-                    self.learned.insert(class.to_owned(), vec![seq.0]);
+                    self.learned.insert(class_of(label).to_owned(), vec![seq.0]);
                 }
             }
         }
+    }
+
+    /// Takes what stands at these places now, after corrections; those behind the head are not seen yet and ignored.
+    /// The time is that of one look at every list in which something changes.
+    pub fn correct(&mut self, now: &BTreeMap<Seq, Option<Label>>) {
+        let corrected: Vec<u64> = now.range(..=self.head).map(|(seq, _)| seq.0).collect();
+        for list in self.learned.values_mut().chain([&mut self.held_out]) {
+            take_out(list, &corrected);
+        }
+        let mut back: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut held_out = Vec::new();
+        for (seq, label) in now.range(..=self.head) {
+            match label {
+                None => self.bury(seq.0),
+                Some(_) if self.holdout.contains(*seq) => held_out.push(seq.0),
+                Some(label) => back.entry(class_of(label)).or_default().push(seq.0),
+            }
+        }
+        put_in(&mut self.held_out, &held_out);
+        for (class, places) in back {
+            put_in(self.learned.entry(class.to_owned()).or_default(), &places);
+        }
+        self.learned.retain(|_, places| !places.is_empty());
     }
 
     /// The newest place seen; 0 before the first.
@@ -85,8 +113,25 @@ impl History {
 
     /// The places of `first..=last` that are learned from, in order.
     pub fn learned_between(&self, first: Seq, last: Seq) -> Vec<Seq> {
-        let last = last.min(self.head);
-        (first.0.max(1)..=last.0).map(Seq).filter(|&seq| !self.holdout.contains(seq)).collect()
+        self.learned_places(first, last).collect()
+    }
+
+    /// The same, one after the other.
+    pub(super) fn learned_places(&self, first: Seq, last: Seq) -> impl Iterator<Item = Seq> {
+        let last = last.min(self.head).0;
+        let mut next = first.0.max(1);
+        // A run that began before may reach into the range.
+        if let Some(end) = self.run_around(next).map(|(_, end)| end) {
+            next = end + 1;
+        }
+        let runs = self.deleted.range(next.min(last + 1)..last + 1).map(|(&from, &to)| (from, to));
+        let runs = runs.chain([(last + 1, last + 1)]);
+        let between = runs.scan(next, |next, (from, to)| {
+            let gap = *next..from;
+            *next = to + 1;
+            Some(gap)
+        });
+        between.flatten().map(Seq).filter(|&seq| !self.holdout.contains(seq))
     }
 
     /// How many rows up to `until` are learned from.
@@ -105,13 +150,67 @@ impl History {
         self.learned.values().map(move |places| up_to(places, until)).filter(|places| !places.is_empty())
     }
 
-    /// The newest learned place at or before `at`, or, if there is none, the newest up to `until`.
+    /// The newest learned place at or before `at`, or, if there is none, the first after it up to `until`.
     pub(super) fn learned_near(&self, at: Seq, until: Seq) -> Option<Seq> {
-        let learned = |place: &u64| !self.holdout.contains(Seq(*place));
         let until = until.min(self.head).0;
         let at = at.0.min(until);
-        (1..=at).rev().find(learned).or_else(|| (at + 1..=until).rev().find(learned)).map(Seq)
+        let mut place = at;
+        while place > 0 {
+            match self.run_around(place) {
+                Some((first, _)) => place = first - 1,
+                None if self.holdout.contains(Seq(place)) => place -= 1,
+                None => return Some(Seq(place)),
+            }
+        }
+        self.learned_places(Seq(at + 1), Seq(until)).next()
     }
+
+    /// The run of tombstones that a place lies in.
+    fn run_around(&self, place: u64) -> Option<(u64, u64)> {
+        let (&first, &last) = self.deleted.range(..=place).next_back()?;
+        (place <= last).then_some((first, last))
+    }
+
+    /// A tombstone stands at this place.
+    fn bury(&mut self, place: u64) {
+        if self.run_around(place).is_some() {
+            return;
+        }
+        let before = place.checked_sub(1).and_then(|before| self.run_around(before));
+        let first = before.map_or(place, |(first, _)| first);
+        let last = self.deleted.remove(&(place + 1)).unwrap_or(place);
+        self.deleted.insert(first, last);
+    }
+}
+
+/// The class that a label counts under.
+fn class_of(label: &Label) -> &str {
+    match label {
+        Label::Class(class) => class,
+        Label::Number(_) => "",
+    }
+}
+
+/// Takes these places, in order, out of a list in order.
+fn take_out(list: &mut Vec<u64>, places: &[u64]) {
+    if !places.iter().any(|place| list.binary_search(place).is_ok()) {
+        return;
+    }
+    let mut rest = places.iter().peekable();
+    list.retain(|place| {
+        while rest.next_if(|gone| *gone < place).is_some() {}
+        rest.peek() != Some(&place)
+    });
+}
+
+/// Puts these places, in order and none of them there, into a list in order.
+fn put_in(list: &mut Vec<u64>, places: &[u64]) {
+    let Some(first) = places.first() else { return };
+    let mut later = list.split_off(list.partition_point(|place| place < first));
+    later.extend_from_slice(places);
+    // Two runs in order: the sort merges them.
+    later.sort();
+    list.append(&mut later);
 }
 
 /// The finalizer of splitmix64 (Steele, Lea and Flood 2014): every input bit moves every output bit.
@@ -128,6 +227,8 @@ fn up_to(places: &[u64], until: Seq) -> &[u64] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn name(text: &str) -> LearnerName {
@@ -137,7 +238,7 @@ mod tests {
     fn history(rows: u64, share: f64) -> History {
         let mut history = History::new(Holdout::new(&name("digits"), share));
         let labels: Vec<Label> = (1..=rows).map(|seq| Label::Class((seq % 3).to_string())).collect();
-        history.append((1..=rows).map(Seq).zip(&labels));
+        history.append((1..=rows).map(Seq).zip(labels.iter().map(Some)));
         history
     }
 
@@ -188,7 +289,7 @@ mod tests {
         let mut history = history(50, 0.1);
         let before = history.learned_count(Seq(50));
         let label = Label::Class("0".into());
-        history.append((1..=50).map(|seq| (Seq(seq), &label)));
+        history.append((1..=50).map(|seq| (Seq(seq), Some(&label))));
         assert_eq!(history.learned_count(Seq(50)), before);
         assert_eq!(history.head(), Seq(50));
     }
@@ -200,5 +301,52 @@ mod tests {
         assert_eq!(held.len(), 20);
         assert!(held.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(held.iter().all(|&seq| seq <= Seq(900) && history.holdout().contains(seq)));
+    }
+
+    proptest! {
+        #[test]
+        fn corrections_make_what_a_rebuild_from_the_corrected_stream_makes(
+            classes in prop::collection::vec(0u8..4, 1..200),
+            batches in prop::collection::vec(prop::collection::vec((1u64..260, prop::option::of(0u8..5)), 0..40), 0..5),
+            share in prop::sample::select(vec![0.0, 0.1, 0.5]),
+            until in 0u64..220,
+        ) {
+            let holdout = Holdout::new(&name("digits"), share);
+            let label = |class: u8| Label::Class(class.to_string());
+            let mut stream: Vec<Option<Label>> = classes.iter().map(|&class| Some(label(class))).collect();
+            let places = |stream: &[Option<Label>]| -> Vec<(Seq, Option<Label>)> {
+                (1..).map(Seq).zip(stream.iter().cloned()).collect()
+            };
+            let rebuilt = |stream: &[Option<Label>]| {
+                let mut history = History::new(holdout);
+                let places = places(stream);
+                history.append(places.iter().map(|(seq, label)| (*seq, label.as_ref())));
+                history
+            };
+            let mut history = rebuilt(&stream);
+            for batch in batches {
+                let mut now = BTreeMap::new();
+                for (place, class) in batch {
+                    let standing = stream.get_mut(place as usize - 1);
+                    // What is deleted stays deleted.
+                    let label = match &standing {
+                        Some(None) => None,
+                        _ => class.map(label),
+                    };
+                    if let Some(standing) = standing {
+                        standing.clone_from(&label);
+                    }
+                    now.insert(Seq(place), label);
+                }
+                history.correct(&now);
+                prop_assert_eq!(&history, &rebuilt(&stream));
+            }
+            let learned = |seq: &u64| stream[*seq as usize - 1].is_some() && !holdout.contains(Seq(*seq));
+            let last = stream.len() as u64;
+            let expected: Vec<Seq> = (until.max(1)..=last).filter(learned).map(Seq).collect();
+            prop_assert_eq!(history.learned_between(Seq(until), Seq(last)), expected);
+            let near = (1..=until.min(last)).rev().find(learned).or_else(|| (until + 1..=last).find(learned));
+            prop_assert_eq!(history.learned_near(Seq(until), Seq(last)), near.map(Seq));
+        }
     }
 }

@@ -182,7 +182,7 @@ fn read_history(
         if labels.is_empty() {
             return Err(TrainingError::Damaged(format!("the stream ends before {until}")));
         }
-        history.append(labels.iter().map(|(seq, label)| (*seq, label)));
+        history.append(labels.iter().map(|(seq, label)| (*seq, label.as_ref())));
     }
     Ok(history)
 }

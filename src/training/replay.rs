@@ -52,8 +52,8 @@ pub fn step_rows(history: &History, settings: &TrainingSettings, new: &[Seq], un
 pub fn pass_order(history: &History, seed: u64, number: u32, until: Seq) -> Vec<Seq> {
     let slices = history.learned_count(until).div_ceil(PASS_ROWS).max(1) as u64;
     let turn = (u64::from(number) + until.0) % slices;
-    let mut order = history.learned_between(Seq(1), until);
-    order.retain(|seq| mix(seq.0) % slices == turn);
+    let places = history.learned_places(Seq(1), until);
+    let mut order: Vec<Seq> = places.filter(|seq| slices == 1 || mix(seq.0) % slices == turn).collect();
     Random::keyed(seed, Purpose::Pass, until.0, &number.to_string()).shuffle(&mut order);
     order
 }
@@ -90,7 +90,7 @@ mod tests {
         let mut history = History::new(Holdout::new(&LearnerName::parse("rare").unwrap(), 0.05));
         let class = |seq: u64| Label::Class(if seq.is_multiple_of(100) { "rare" } else { "common" }.into());
         let labels: Vec<Label> = (1..=rows).map(class).collect();
-        history.append((1..=rows).map(Seq).zip(&labels));
+        history.append((1..=rows).map(Seq).zip(labels.iter().map(Some)));
         history
     }
 

@@ -26,10 +26,11 @@ impl Trainer {
             return Err(TrainingError::Damaged(format!("a round from {first} to {last} after {}", self.trained_seq)));
         }
         let environment = self.environment.clone();
-        let examples = self.rows.range(&environment, first, last)?;
+        let places = self.rows.range(&environment, first, last)?;
+        let examples: Vec<Arc<StoredExample>> = places.iter().filter_map(|(_, row)| row.clone()).collect();
         self.grow_for(&examples)?;
         let before = self.history.learned_count(last);
-        self.history.append(examples.iter().map(|example| (example.seq, &example.label)));
+        self.history.append(places.iter().map(|(seq, row)| (*seq, row.as_ref().map(|row| &row.label))));
         let new = self.history.learned_between(first, last);
         let learned: Vec<&Arc<StoredExample>> =
             examples.iter().filter(|example| new.binary_search(&example.seq).is_ok()).collect();
@@ -49,6 +50,9 @@ impl Trainer {
 
     /// Progressive validation: the trainer's own answers on rows that it has not learned.
     fn predict_first(&mut self, examples: &[Arc<StoredExample>]) -> Result<(), TrainingError> {
+        if examples.is_empty() {
+            return Ok(());
+        }
         let environment = self.environment.clone();
         let Self { model, learned, .. } = self;
         let evaluation = environment.compute(|| {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use super::environment::Environment;
 use super::error::TrainingError;
-use crate::stream::{LearnerId, RowCache, Seq, StoredExample};
+use crate::stream::{Entry, LearnerId, RowCache, Seq, StoredExample};
 
 /// Places asked of the store at once.
 const FETCH: usize = 500;
+
+/// A place with its row; `None`: a tombstone.
+pub(super) type Place = (Seq, Option<Arc<StoredExample>>);
 
 /// Rows of one learner.
 pub(super) struct Rows {
@@ -25,53 +28,57 @@ impl Rows {
         Self { learner, cache: RowCache::new(budget), budget }
     }
 
-    /// The rows `first..=last`, in order; every place must exist.
-    pub fn range(
-        &mut self,
-        environment: &Environment,
-        first: Seq,
-        last: Seq,
-    ) -> Result<Vec<Arc<StoredExample>>, TrainingError> {
+    /// What stands at the places `first..=last`, in order; every place must exist.
+    pub fn range(&mut self, environment: &Environment, first: Seq, last: Seq) -> Result<Vec<Place>, TrainingError> {
         let mut found = Vec::new();
         let mut after = Seq(first.0.saturating_sub(1));
         while after < last {
             let limit = usize::try_from((last.0 - after.0).min(4_096)).unwrap_or(4_096);
-            let rows = environment.wait(environment.store.read(self.learner, after, limit))?;
-            let Some(newest) = rows.last().map(|row| row.seq) else {
+            let entries = environment.wait(environment.store.read(self.learner, after, limit))?;
+            let Some(newest) = entries.last().map(Entry::seq) else {
                 return Err(TrainingError::Damaged(format!("the stream ends before {last}")));
             };
             after = newest;
-            found.extend(rows.into_iter().filter(|row| row.seq <= last).map(Arc::new));
+            found.extend(entries.into_iter().map(|entry| (entry.seq(), entry.into_example().map(Arc::new))));
         }
-        for row in &found {
-            self.cache.insert(row.seq, row.clone());
+        for (seq, row) in &found {
+            if let Some(row) = row {
+                self.cache.insert(*seq, row.clone());
+            }
         }
         Ok(found)
     }
 
-    /// These rows, in the order asked for; a place may stand there more than once, and every place must exist.
+    /// The rows at these places, in the order asked for; a place may stand there more than once, and every place must
+    /// exist. One that was deleted meanwhile is left out.
     pub fn fetch(&mut self, environment: &Environment, seqs: &[Seq]) -> Result<Vec<Arc<StoredExample>>, TrainingError> {
-        let mut known: BTreeMap<Seq, Arc<StoredExample>> = BTreeMap::new();
+        let mut known: BTreeMap<Seq, Option<Arc<StoredExample>>> = BTreeMap::new();
         let mut missing = Vec::new();
         for &seq in seqs {
             match self.cache.get(seq) {
-                Some(row) => drop(known.insert(seq, row)),
+                Some(row) => drop(known.insert(seq, Some(row))),
                 None => missing.push(seq),
             }
         }
         missing.sort_unstable();
         missing.dedup();
         for part in missing.chunks(FETCH) {
-            for row in environment.wait(environment.store.fetch(self.learner, part))? {
-                let row = Arc::new(row);
-                self.cache.insert(row.seq, row.clone());
-                known.insert(row.seq, row);
+            for entry in environment.wait(environment.store.fetch(self.learner, part))? {
+                let seq = entry.seq();
+                let row = entry.into_example().map(Arc::new);
+                if let Some(row) = &row {
+                    self.cache.insert(seq, row.clone());
+                }
+                known.insert(seq, row);
             }
         }
-        let found = |seq: &Seq| {
-            known.get(seq).cloned().ok_or_else(|| TrainingError::Damaged(format!("the stream has no example {seq}")))
-        };
-        seqs.iter().map(found).collect()
+        let mut found = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            let row =
+                known.get(seq).ok_or_else(|| TrainingError::Damaged(format!("the stream has no example {seq}")))?;
+            found.extend(row.clone());
+        }
+        Ok(found)
     }
 
     /// Forgets everything held.

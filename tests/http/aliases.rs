@@ -105,6 +105,7 @@ async fn bad_alias_requests_are_refused_and_change_nothing() {
         (json!({"version": 1, "pin": "yes"}), "/pin"),
         (json!({"version": 1, "pinned": true}), "/pinned"),
         (json!({"version": 1, "reason": ""}), "/reason"),
+        (json!({"version": 1, "reason": "a\u{0}b"}), "/reason"),
         (json!({"version": 1, "reason": "x".repeat(501)}), "/reason"),
         (json!({}), ""),
     ] {

@@ -46,7 +46,7 @@ impl From<StoreError> for Problem {
         tracing::error!(%error, "the store failed a request");
         match error {
             StoreError::Damaged(_) => Self::internal(&"a stored row is damaged"),
-            StoreError::Unavailable(_) | StoreError::LeaseLost => {
+            StoreError::Unavailable(_) | StoreError::Contended(_) | StoreError::LeaseLost => {
                 Self::new(Kind::StorageUnavailable, "the database does not answer; try again")
             }
         }

@@ -1,31 +1,20 @@
 //! The table of aliases' histories: dense generations, given inside the write lock, at times that never go back.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 use time::OffsetDateTime;
 
-use super::aliases::what;
-use crate::registry::{Actor, AliasAction, AliasName, AliasRecord, VersionId};
-use crate::store::failure::damaged;
-use crate::store::values::{bound, kept, micros, number, time};
+use crate::registry::{AliasName, AliasRecord, VersionId};
+use crate::store::alias_entry::Entry;
+use crate::store::columns::Columns as _;
+use crate::store::rows;
+use crate::store::values::{bound, kept, micros};
 use crate::stream::{LearnerId, StoreError};
-
-/// A change about to be written down.
-pub(super) struct Entry<'a> {
-    pub alias: &'a AliasName,
-    pub action: AliasAction,
-    pub from: Option<VersionId>,
-    pub to: Option<VersionId>,
-    pub pinned: bool,
-    pub actor: &'a Actor,
-    pub reason: Option<String>,
-}
 
 /// Writes a change behind the alias's last; its generation.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     learner: LearnerId,
-    entry: &Entry<'_>,
+    entry: &Entry,
     at: i64,
 ) -> Result<u64, StoreError> {
     let last = sqlx::query(
@@ -36,10 +25,10 @@ pub(super) async fn append(
     .fetch_optional(&mut *connection)
     .await?;
     let (last, last_at): (i64, i64) = match last {
-        Some(row) => (row.try_get("generation")?, row.try_get("at")?),
+        Some(row) => (row.integer("generation")?, row.integer("at")?),
         None => (0, at),
     };
-    let generation = number(last, what(learner))? + 1;
+    let generation = rows::generation(learner, last)? + 1;
     sqlx::query(
         "INSERT INTO alias_history
          (learner_id, alias, generation, action, from_version, to_version, pinned, actor, reason, at)
@@ -78,7 +67,7 @@ pub(super) async fn after(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| read(learner, row)).collect()
+    rows.iter().map(|row| rows::alias_change(learner, row)).collect()
 }
 
 /// The newest change until a time.
@@ -97,7 +86,7 @@ pub(super) async fn until(
     .bind(micros(at))
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(|row| read(learner, row)).transpose()
+    row.as_ref().map(|row| rows::alias_change(learner, row)).transpose()
 }
 
 /// The versions below a number that an alias has named and that have their weights, newest first, at most so many.
@@ -118,7 +107,7 @@ pub(super) async fn targets(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    versions(learner, targets)
+    targets.into_iter().map(|version| rows::aliased(learner, version)).collect()
 }
 
 /// What an alias's newest moves led to.
@@ -137,28 +126,5 @@ pub(super) async fn newest_targets(
     .bind(bound(moves))
     .fetch_all(connection)
     .await?;
-    versions(learner, targets)
-}
-
-fn versions(learner: LearnerId, numbers: Vec<i64>) -> Result<Vec<VersionId>, StoreError> {
-    numbers.into_iter().map(|version| Ok(VersionId(number(version, what(learner))?))).collect()
-}
-
-fn read(learner: LearnerId, row: &SqliteRow) -> Result<AliasRecord, StoreError> {
-    let what = what(learner);
-    let version = |column: &str| -> Result<Option<VersionId>, StoreError> {
-        let version: Option<i64> = row.try_get(column)?;
-        version.map(|version| Ok(VersionId(number(version, &what)?))).transpose()
-    };
-    let action: &str = row.try_get("action")?;
-    Ok(AliasRecord {
-        generation: number(row.try_get("generation")?, &what)?,
-        action: AliasAction::parse(action).ok_or_else(|| damaged(&what, "its change is none that is known"))?,
-        from: version("from_version")?,
-        to: version("to_version")?,
-        pinned: row.try_get::<i64, _>("pinned")? != 0,
-        actor: Actor::stored(row.try_get("actor")?),
-        reason: row.try_get("reason")?,
-        at: time(row.try_get("at")?, &what)?,
-    })
+    targets.into_iter().map(|version| rows::aliased(learner, version)).collect()
 }

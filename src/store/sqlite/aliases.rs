@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::alias_history::{self, Entry};
+use super::alias_history;
 use super::versions;
 use super::write::WriteTransaction;
 use crate::registry::alias::{self, Outcome};
-use crate::registry::{Actor, Alias, AliasAction, AliasError, AliasName, AliasOrder, VersionId};
-use crate::store::failure::damaged;
-use crate::store::values::{bound, kept, now, number, time};
+use crate::registry::{Alias, AliasAction, AliasError, AliasName, AliasOrder, VersionId};
+use crate::store::alias_entry::Entry;
+use crate::store::columns::Columns as _;
+use crate::store::rows;
+use crate::store::values::{bound, kept, now};
 use crate::stream::{LearnerId, StoreError};
 use crate::training::Change;
 
@@ -26,7 +27,7 @@ pub(super) async fn named(
         .bind(alias.to_owned())
         .fetch_optional(connection)
         .await?;
-    version.map(|version| Ok(VersionId(number(version, what(learner))?))).transpose()
+    version.map(|version| rows::aliased(learner, version)).transpose()
 }
 
 /// An alias.
@@ -43,7 +44,7 @@ pub(super) async fn one(
     .bind(alias.as_str().to_owned())
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(|row| read(learner, row)).transpose()
+    row.as_ref().map(|row| rows::alias(learner, row)).transpose()
 }
 
 /// The aliases after a name, in order.
@@ -63,7 +64,7 @@ pub(super) async fn after(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| read(learner, row)).collect()
+    rows.iter().map(|row| rows::alias(learner, row)).collect()
 }
 
 /// Every pinned alias.
@@ -71,8 +72,8 @@ pub(super) async fn pinned(connection: &mut SqliteConnection) -> Result<Vec<(Lea
     let rows = sqlx::query("SELECT learner_id, alias FROM aliases WHERE pinned = 1").fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
-            let learner = LearnerId(row.try_get("learner_id")?);
-            Ok((learner, name(learner, row)?))
+            let learner = LearnerId(row.integer("learner_id")?);
+            Ok((learner, rows::alias_name(learner, row)?))
         })
         .collect()
 }
@@ -117,17 +118,8 @@ pub(super) async fn accept(
     if now.as_ref().is_some_and(|alias| alias.version == version) {
         return Ok(());
     }
-    let action = if now.is_some() { AliasAction::Moved } else { AliasAction::Created };
     let cause = versions::cause(transaction, learner, version).await?;
-    let entry = Entry {
-        alias: &live,
-        action,
-        from: now.as_ref().map(|alias| alias.version),
-        to: Some(version),
-        pinned: false,
-        actor: &Actor::trainer(),
-        reason: cause.as_ref().map(alias::reason),
-    };
+    let entry = Entry::of_trainer(now.as_ref(), version, cause.as_ref());
     let generation = alias_history::append(transaction, learner, &entry, at).await?;
     write(transaction, learner, (&live, generation), (version, false, None)).await
 }
@@ -147,18 +139,10 @@ pub(super) async fn change(
         return Err(AliasError::LearnerGone);
     }
     let now = one(transaction, learner, &order.alias).await?;
-    let mut entry = Entry {
-        alias: &order.alias,
-        action: AliasAction::Deleted,
-        from: now.as_ref().map(|alias| alias.version),
-        to: None,
-        pinned: false,
-        actor: &order.actor,
-        reason: order.reason.clone(),
-    };
     match alias::decide(now.as_ref(), order)? {
         Outcome::Stays => return Ok(now),
         Outcome::Goes => {
+            let entry = Entry::of_order(now.as_ref(), order, AliasAction::Deleted, None);
             alias_history::append(transaction, learner, &entry, self::now()).await?;
             sqlx::query("DELETE FROM aliases WHERE learner_id = ? AND alias = ?")
                 .bind(learner.0)
@@ -168,7 +152,7 @@ pub(super) async fn change(
                 .map_err(StoreError::from)?;
         }
         Outcome::Becomes { action, version, pinned } => {
-            if entry.from != Some(version) {
+            if now.as_ref().is_none_or(|alias| alias.version != version) {
                 match versions::has_weights(transaction, learner, version).await? {
                     Some(true) => {}
                     Some(false) => return Err(AliasError::WeightsGone(version)),
@@ -178,7 +162,7 @@ pub(super) async fn change(
             if now.is_none() && count(transaction, learner).await? >= order.most {
                 return Err(AliasError::TooMany(order.most));
             }
-            (entry.action, entry.to, entry.pinned) = (action, Some(version), pinned);
+            let entry = Entry::of_order(now.as_ref(), order, action, Some((version, pinned)));
             let generation = alias_history::append(transaction, learner, &entry, self::now()).await?;
             let waiting = alias::waiting(now.as_ref(), version, pinned);
             write(transaction, learner, (&order.alias, generation), (version, pinned, waiting)).await?;
@@ -217,26 +201,4 @@ async fn count(connection: &mut SqliteConnection, learner: LearnerId) -> Result<
         .fetch_one(connection)
         .await?;
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
-}
-
-fn read(learner: LearnerId, row: &SqliteRow) -> Result<Alias, StoreError> {
-    let what = what(learner);
-    let waiting: Option<i64> = row.try_get("waiting")?;
-    Ok(Alias {
-        name: name(learner, row)?,
-        version: VersionId(number(row.try_get("version")?, &what)?),
-        pinned: row.try_get::<i64, _>("pinned")? != 0,
-        waiting: waiting.map(|waiting| Ok::<_, StoreError>(VersionId(number(waiting, &what)?))).transpose()?,
-        generation: number(row.try_get("generation")?, &what)?,
-        changed_at: time(row.try_get("at")?, &what)?,
-    })
-}
-
-fn name(learner: LearnerId, row: &SqliteRow) -> Result<AliasName, StoreError> {
-    let text: String = row.try_get("alias")?;
-    AliasName::parse(&text).ok_or_else(|| damaged(what(learner), "its name is none"))
-}
-
-pub(super) fn what(learner: LearnerId) -> String {
-    format!("an alias of learner {}", learner.0)
 }

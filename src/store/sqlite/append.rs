@@ -1,109 +1,67 @@
 //! Appending: many requests, one transaction, an answer for each.
 //!
-//! Places are given inside the write lock, from the head that stands in the same transaction, and only to examples
-//! that are new: so `seq` is dense, and a reader never sees a gap.
+//! What is known is read, decided upon and written inside the write lock, so `seq` is dense, and a reader never sees a
+//! gap.
 
-use std::collections::{BTreeMap, HashSet};
-
-use sqlx::Row as _;
-
-use super::SqliteStore;
-use super::examples::{self, ExampleColumns};
 use super::write::WriteTransaction;
-use crate::store::failure::broken_off;
-use crate::store::values::{document, json, kept, now, number};
-use crate::stream::{Append, AppendRefusal, Appended, IdempotencyKey, LearnerId, Seq, StoreError, row_codec};
+use super::{SqliteStore, corrections, examples};
+use crate::store::appending::{self, Keep, Known, Offered};
+use crate::store::rows;
+use crate::store::values::{json, kept, now, number};
+use crate::stream::{Append, AppendRefusal, Appended, LearnerId, StoreError};
 use crate::training::Change;
-
-/// A request whose rows are encoded.
-struct Encoded {
-    learner: LearnerId,
-    key: Option<IdempotencyKey>,
-    examples: Vec<ExampleColumns>,
-}
-
-impl Encoded {
-    fn of(request: Append) -> Self {
-        let columns = request.examples.into_iter().map(|example| ExampleColumns {
-            id: example.id,
-            label: example.label,
-            row: row_codec::encode(&example.row),
-        });
-        Self { learner: request.learner, key: request.key, examples: columns.collect() }
-    }
-}
-
-/// The heads of this transaction's learners; `None`: the learner is gone.
-type Heads = BTreeMap<LearnerId, Option<u64>>;
 
 impl SqliteStore {
     pub(super) async fn append_all(
         &self,
         requests: Vec<Append>,
     ) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
-        let requests: Vec<Encoded> =
-            tokio::task::spawn_blocking(move || requests.into_iter().map(Encoded::of).collect())
-                .await
-                .map_err(broken_off)?;
+        let requests = appending::encode(requests).await?;
         let mut transaction = self.write().await?;
-        let mut heads = Heads::new();
-        let mut answers = Vec::with_capacity(requests.len());
+        let known = known(&mut transaction, &requests).await?;
+        let decided = appending::decide(&requests, known);
         let at = now();
-        for request in requests {
-            answers.push(append(&mut transaction, &mut heads, request, at).await?);
+        for (learner, addition) in &decided.additions {
+            set_head(&mut transaction, *learner, addition.head().0).await?;
+            examples::insert(&mut transaction, *learner, addition, at).await?;
+            transaction.tell(Change::Stream(*learner));
         }
-        for (learner, head) in &heads {
-            if let Some(head) = *head {
-                transaction.tell(Change::Stream(*learner));
-                sqlx::query("UPDATE streams SET head = ?2 WHERE learner_id = ?1 AND head <> ?2")
-                    .bind(learner.0)
-                    .bind(kept(head)?)
-                    .execute(&mut *transaction)
-                    .await?;
-            }
+        for (learner, replacements) in &decided.replacements {
+            corrections::replace(&mut transaction, *learner, replacements, at).await?;
+            transaction.tell(Change::Stream(*learner));
+        }
+        for keep in &decided.keys {
+            remember(&mut transaction, keep, at).await?;
         }
         transaction.commit().await?;
-        Ok(answers)
+        Ok(decided.answers)
     }
 }
 
-async fn append(
-    transaction: &mut WriteTransaction,
-    heads: &mut Heads,
-    request: Encoded,
-    at: i64,
-) -> Result<Result<Appended, AppendRefusal>, StoreError> {
-    let learner = request.learner;
-    let known = match heads.get(&learner) {
-        Some(&known) => known,
-        None => {
-            let stored = head(transaction, learner).await?;
-            heads.insert(learner, stored);
-            stored
+/// Everything that decides about these requests.
+async fn known(transaction: &mut WriteTransaction, requests: &[Offered]) -> Result<Known, StoreError> {
+    let mut known = Known::default();
+    for learner in appending::learners(requests) {
+        if let Some(head) = head(transaction, learner).await? {
+            known.heads.insert(learner, head);
         }
-    };
-    let Some(head) = known else { return Ok(Err(AppendRefusal::LearnerGone)) };
-    if let Some(key) = &request.key
-        && let Some(answer) = earlier_answer(transaction, learner, key).await?
-    {
-        return Ok(answer);
     }
-    let offered = request.examples.len();
-    let new = without_known(transaction, learner, request.examples).await?;
-    let accepted = new.len() as u64;
-    let answer = Appended {
-        accepted,
-        duplicates: (offered - new.len()) as u64,
-        first_seq: (accepted > 0).then_some(Seq(head + 1)),
-        last_seq: (accepted > 0).then_some(Seq(head + accepted)),
-        head_seq: Seq(head + accepted),
-    };
-    examples::insert(transaction, learner, Seq(head + 1), at, new).await?;
-    heads.insert(learner, Some(head + accepted));
-    if let Some(key) = &request.key {
-        remember(transaction, learner, key, &answer, at).await?;
+    for (learner, key) in appending::keys(requests) {
+        let found = sqlx::query("SELECT body, answer FROM idempotency_keys WHERE learner_id = ? AND key = ?")
+            .bind(learner.0)
+            .bind(key.key.clone())
+            .fetch_optional(&mut **transaction)
+            .await?;
+        if let Some(row) = found {
+            known.answers.insert((learner, key.key.clone()), rows::remembered(learner, &row)?);
+        }
     }
-    Ok(Ok(answer))
+    for request in requests {
+        let ids: Vec<&str> = request.examples.iter().filter_map(|example| example.id.as_deref()).collect();
+        let stored = examples::known_ids(transaction, request.learner, &ids).await?;
+        known.ids.entry(request.learner).or_default().extend(stored);
+    }
+    Ok(known)
 }
 
 async fn head(transaction: &mut WriteTransaction, learner: LearnerId) -> Result<Option<u64>, StoreError> {
@@ -114,56 +72,21 @@ async fn head(transaction: &mut WriteTransaction, learner: LearnerId) -> Result<
     head.map(|head| number(head, format_args!("the head of learner {}", learner.0))).transpose()
 }
 
-/// Leaves out the examples whose id the learner has, and those whose id came earlier in the request.
-async fn without_known(
-    transaction: &mut WriteTransaction,
-    learner: LearnerId,
-    offered: Vec<ExampleColumns>,
-) -> Result<Vec<ExampleColumns>, StoreError> {
-    let ids: Vec<&str> = offered.iter().filter_map(|example| example.id.as_deref()).collect();
-    if ids.is_empty() {
-        return Ok(offered);
-    }
-    let known = examples::known_ids(transaction, learner, &ids).await?;
-    let mut seen = HashSet::with_capacity(ids.len());
-    let new: Vec<bool> = offered
-        .iter()
-        .map(|example| example.id.as_deref().is_none_or(|id| !known.contains(id) && seen.insert(id)))
-        .collect();
-    Ok(offered.into_iter().zip(new).filter_map(|(example, new)| new.then_some(example)).collect())
-}
-
-/// What was answered under this key; `None` if nothing was.
-async fn earlier_answer(
-    transaction: &mut WriteTransaction,
-    learner: LearnerId,
-    key: &IdempotencyKey,
-) -> Result<Option<Result<Appended, AppendRefusal>>, StoreError> {
-    let found = sqlx::query("SELECT body, answer FROM idempotency_keys WHERE learner_id = ? AND key = ?")
+async fn set_head(transaction: &mut WriteTransaction, learner: LearnerId, head: u64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE streams SET head = ? WHERE learner_id = ?")
+        .bind(kept(head)?)
         .bind(learner.0)
-        .bind(key.key.clone())
-        .fetch_optional(&mut **transaction)
+        .execute(&mut **transaction)
         .await?;
-    let Some(row) = found else { return Ok(None) };
-    if row.try_get::<&[u8], _>("body")? != key.body {
-        return Ok(Some(Err(AppendRefusal::KeyReused)));
-    }
-    let what = format_args!("an answer under an idempotency key of learner {}", learner.0);
-    Ok(Some(Ok(document(row.try_get("answer")?, what)?)))
+    Ok(())
 }
 
-async fn remember(
-    transaction: &mut WriteTransaction,
-    learner: LearnerId,
-    key: &IdempotencyKey,
-    answer: &Appended,
-    at: i64,
-) -> Result<(), StoreError> {
+async fn remember(transaction: &mut WriteTransaction, keep: &Keep<'_>, at: i64) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO idempotency_keys (learner_id, key, body, answer, created_at) VALUES (?, ?, ?, ?, ?)")
-        .bind(learner.0)
-        .bind(key.key.clone())
-        .bind(key.body.to_vec())
-        .bind(json(answer)?)
+        .bind(keep.learner.0)
+        .bind(keep.key.key.clone())
+        .bind(keep.key.body.to_vec())
+        .bind(json(&keep.answer)?)
         .bind(at)
         .execute(&mut **transaction)
         .await?;

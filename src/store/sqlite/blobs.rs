@@ -6,18 +6,14 @@
 //! blob is there. A claim whose process died ends after [`CLAIM_LASTS`]. A sweep takes the blob's row first and its
 //! parts then, a few in each transaction, so that no ingest commit waits long for either.
 
-use sha2::{Digest, Sha256};
 use sqlx::{Row as _, SqliteConnection};
 use time::Duration;
 
 use super::SqliteStore;
 use crate::registry::BlobDigest;
-use crate::store::failure::{broken_off, damaged};
+use crate::store::blob_bytes::{self, Reading, digest_of};
 use crate::store::values::{json, later, now, number};
 use crate::stream::StoreError;
-
-/// The most bytes of a part, and so of a transaction that writes one.
-pub(super) const PART_BYTES: usize = 4 << 20;
 
 /// How long a put waits for the commit that names it.
 const CLAIM_LASTS: Duration = Duration::HOUR;
@@ -31,10 +27,7 @@ impl SqliteStore {
         if self.claim(digest).await? {
             return Ok(digest);
         }
-        let mut parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
-        }
+        let parts = blob_bytes::parts(bytes);
         let last = parts.len() - 1;
         let mut blob = 0;
         for (place, part) in parts.into_iter().enumerate() {
@@ -66,10 +59,8 @@ impl SqliteStore {
             .await?;
         let Some(row) = found else { return Ok(None) };
         let blob: i64 = row.try_get("id")?;
-        let what = format!("blob {}", digest.to_hex());
-        let size = number(row.try_get("size")?, &what)?;
-        let mut bytes = Vec::new();
-        let mut hash = Sha256::new();
+        let size = number(row.try_get("size")?, blob_bytes::name(digest))?;
+        let mut reading = Reading::default();
         for place in 0i64.. {
             let part: Option<Vec<u8>> =
                 sqlx::query_scalar("SELECT bytes FROM blob_parts WHERE blob_id = ? AND part = ?")
@@ -78,15 +69,10 @@ impl SqliteStore {
                     .fetch_optional(&mut *snapshot)
                     .await?;
             let Some(part) = part else { break };
-            let hashed = update(hash, part).await?;
-            hash = hashed.0;
-            bytes.extend_from_slice(&hashed.1);
+            reading.take(part).await?;
         }
         snapshot.rollback().await?;
-        if bytes.len() as u64 != size || BlobDigest::from_bytes(hash.finalize().into()) != digest {
-            return Err(damaged(what, "its bytes are not those of its digest"));
-        }
-        Ok(Some(bytes))
+        reading.finish(size, digest).map(Some)
     }
 
     /// Claims a complete blob for the caller's coming commit; `false` if there is none.
@@ -216,21 +202,4 @@ async fn claim(connection: &mut SqliteConnection, digest: BlobDigest) -> Result<
         .execute(connection)
         .await?;
     Ok(claimed.rows_affected() == 1)
-}
-
-/// The digest, computed on threads that may take their time, a part's copy in memory at once.
-async fn digest_of(bytes: &[u8]) -> Result<BlobDigest, StoreError> {
-    let mut hash = Sha256::new();
-    for part in bytes.chunks(PART_BYTES) {
-        hash = update(hash, part.to_vec()).await?.0;
-    }
-    Ok(BlobDigest::from_bytes(hash.finalize().into()))
-}
-
-async fn update(mut hash: Sha256, part: Vec<u8>) -> Result<(Sha256, Vec<u8>), StoreError> {
-    let hashing = move || {
-        hash.update(&part);
-        (hash, part)
-    };
-    tokio::task::spawn_blocking(hashing).await.map_err(broken_off)
 }

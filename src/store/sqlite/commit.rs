@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::write::WriteTransaction;
 use super::{SqliteStore, aliases, blobs, journal, learners, leases, tickets, versions};
 use crate::registry::{BlobDigest, VersionId};
-use crate::store::values::{digest, document, json, kept, now, number};
-use crate::stream::{LearnerId, Seq, StoreError};
-use crate::training::{Change, Checkpoint, Commit, Fence, NewVersion};
+use crate::store::values::{json, kept, now};
+use crate::store::{commits, rows};
+use crate::stream::{LearnerId, StoreError};
+use crate::training::{Checkpoint, Commit, Fence};
 
 impl SqliteStore {
     pub(super) async fn commit_all(&self, fence: Fence, commit: Commit) -> Result<(), StoreError> {
@@ -20,7 +20,7 @@ impl SqliteStore {
             return Err(StoreError::LeaseLost);
         }
         let gone = publish(&mut transaction, fence.learner, &commit).await?;
-        told(&mut transaction, fence.learner, &commit);
+        commits::changes(fence.learner, &commit).for_each(|change| transaction.tell(change));
         transaction.commit().await?;
         // The commit stands whatever becomes of the old parts: the next sweep takes what stays.
         if let Err(error) = self.delete_parts(&gone).await {
@@ -37,7 +37,7 @@ impl SqliteStore {
         .bind(learner.0)
         .fetch_optional(&self.readers)
         .await?;
-        row.as_ref().map(|row| checkpoint(learner, row)).transpose()
+        row.as_ref().map(|row| rows::checkpoint(learner, row)).transpose()
     }
 }
 
@@ -48,7 +48,7 @@ async fn publish(
     commit: &Commit,
 ) -> Result<Vec<i64>, StoreError> {
     let at = now();
-    for digest in mentions(&commit.checkpoint, &commit.versions) {
+    for digest in commits::mentions(&commit.checkpoint, &commit.versions) {
         blobs::name(transaction, digest).await?;
     }
     for version in &commit.versions {
@@ -72,24 +72,6 @@ async fn publish(
         gone.extend(blobs::release(transaction, digest).await?);
     }
     Ok(gone)
-}
-
-/// What others want to know of a commit.
-fn told(transaction: &mut WriteTransaction, learner: LearnerId, commit: &Commit) {
-    if commit.live.is_some() {
-        transaction.tell(Change::Alias(learner));
-    }
-    if commit.schema.is_some() {
-        transaction.tell(Change::Learner(learner));
-    }
-    if !commit.tickets.is_empty() {
-        transaction.tell(Change::Order(learner));
-    }
-}
-
-/// Every blob that these rows name, as often as they name it.
-pub(super) fn mentions(checkpoint: &Checkpoint, versions: &[NewVersion]) -> impl Iterator<Item = BlobDigest> {
-    versions.iter().map(|version| version.digest).chain([checkpoint.weights, checkpoint.optimizer])
 }
 
 /// Writes the one checkpoint of a learner. Its blobs must be there whole and named already ([`blobs::name`]).
@@ -126,7 +108,7 @@ pub(super) async fn accepted(
         .bind(learner.0)
         .fetch_optional(connection)
         .await?;
-    accepted.map(|accepted| Ok(VersionId(number(accepted, name(learner))?))).transpose()
+    accepted.map(|version| rows::accepted(learner, version)).transpose()
 }
 
 async fn checkpoint_digests(
@@ -137,25 +119,5 @@ async fn checkpoint_digests(
         .bind(learner.0)
         .fetch_optional(connection)
         .await?;
-    let Some(row) = row else { return Ok(BTreeSet::new()) };
-    let what = name(learner);
-    Ok(BTreeSet::from([digest(row.try_get("weights")?, &what)?, digest(row.try_get("optimizer")?, &what)?]))
-}
-
-fn checkpoint(learner: LearnerId, row: &SqliteRow) -> Result<Checkpoint, StoreError> {
-    let what = name(learner);
-    Ok(Checkpoint {
-        position: number(row.try_get("position")?, &what)?,
-        trained_seq: Seq(number(row.try_get("trained_seq")?, &what)?),
-        last_version: VersionId(number(row.try_get("last_version")?, &what)?),
-        accepted: VersionId(number(row.try_get("accepted")?, &what)?),
-        model: document(row.try_get("model")?, &what)?,
-        weights: digest(row.try_get("weights")?, &what)?,
-        optimizer: digest(row.try_get("optimizer")?, &what)?,
-        progress: document(row.try_get("progress")?, &what)?,
-    })
-}
-
-fn name(learner: LearnerId) -> String {
-    format!("the checkpoint of learner {}", learner.0)
+    row.map_or_else(|| Ok(BTreeSet::new()), |row| rows::checkpoint_blobs(learner, &row))
 }

@@ -12,7 +12,7 @@ use crate::training::Change;
 const ROWS_AT_ONCE: i64 = 500;
 
 /// What deletes a learner's rows, a limited number at once. Aliases come before the versions that they name.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "DELETE FROM aliases WHERE learner_id = ?1 AND ?2 > 0",
     "DELETE FROM alias_history WHERE rowid IN (SELECT rowid FROM alias_history WHERE learner_id = ?1 LIMIT ?2)",
     "DELETE FROM checkpoints WHERE learner_id = ?1 AND ?2 > 0",
@@ -20,6 +20,7 @@ const STEPS: [&str; 9] = [
     "DELETE FROM tickets WHERE rowid IN (SELECT rowid FROM tickets WHERE learner_id = ?1 LIMIT ?2)",
     "DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys WHERE learner_id = ?1 LIMIT ?2)",
     "DELETE FROM journal WHERE rowid IN (SELECT rowid FROM journal WHERE learner_id = ?1 LIMIT ?2)",
+    "DELETE FROM corrections WHERE rowid IN (SELECT rowid FROM corrections WHERE learner_id = ?1 LIMIT ?2)",
     "DELETE FROM examples WHERE rowid IN (SELECT rowid FROM examples WHERE learner_id = ?1 LIMIT ?2)",
     "DELETE FROM deleted_learners WHERE learner_id = ?1 AND ?2 > 0",
 ];

@@ -1,21 +1,15 @@
 //! The table of examples: many rows with one statement, and back.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use crate::store::failure::{broken_off, damaged};
-use crate::store::values::{bound, json, kept, number};
-use crate::stream::{Label, LearnerId, Seq, StoreError, StoredExample, row_codec};
-
-/// An example as its columns hold it.
-pub(super) struct ExampleColumns {
-    pub(super) id: Option<String>,
-    pub(super) label: Label,
-    pub(super) row: Vec<u8>,
-}
+use crate::store::appending::Addition;
+use crate::store::placement::Standing;
+use crate::store::rows;
+use crate::store::values::{bound, json, kept};
+use crate::stream::{Entry, Label, LearnerId, Seq, StoreError};
 
 /// A statement for many rows at once, in a few sizes, so that each is prepared once and kept by the connection.
 struct Sized {
@@ -37,7 +31,10 @@ static INSERT: LazyLock<[Sized; 3]> = LazyLock::new(|| {
 static KNOWN_IDS: LazyLock<[Sized; 3]> = LazyLock::new(|| {
     SIZES.map(|rows| {
         let places = vec!["?"; rows].join(",");
-        let statement = format!("SELECT example_id FROM examples WHERE learner_id = ? AND example_id IN ({places})");
+        let statement = format!(
+            "SELECT example_id, seq, deleted_at IS NOT NULL AS gone FROM examples
+             WHERE learner_id = ? AND example_id IN ({places})"
+        );
         Sized { rows, statement }
     })
 });
@@ -47,55 +44,54 @@ fn fitting(sizes: &'static [Sized; 3], left: usize) -> &'static Sized {
     sizes.iter().find(|sized| sized.rows <= left).unwrap_or(&sizes[2])
 }
 
-/// Which of these ids the learner has.
+/// Which of these ids the learner has, and where.
 pub(super) async fn known_ids(
     connection: &mut SqliteConnection,
     learner: LearnerId,
     ids: &[&str],
-) -> Result<HashSet<String>, StoreError> {
-    let mut known = HashSet::new();
+) -> Result<HashMap<String, Standing>, StoreError> {
+    let mut known = HashMap::new();
     let mut left = ids;
     while !left.is_empty() {
         let sized = fitting(&KNOWN_IDS, left.len());
         let (these, rest) = left.split_at(sized.rows);
         left = rest;
-        let mut query = sqlx::query_scalar::<_, String>(sized.statement.as_str()).bind(learner.0);
+        let mut query = sqlx::query(sized.statement.as_str()).bind(learner.0);
         for &id in these {
             query = query.bind(id.to_owned());
         }
-        known.extend(query.fetch_all(&mut *connection).await?);
+        for row in query.fetch_all(&mut *connection).await? {
+            let (id, standing) = rows::standing(learner, &row)?;
+            known.insert(id, standing);
+        }
     }
     Ok(known)
 }
 
-/// Writes examples at the places from `first` on.
+/// Writes new examples at their places.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     learner: LearnerId,
-    first: Seq,
+    addition: &Addition<'_>,
     at: i64,
-    examples: Vec<ExampleColumns>,
 ) -> Result<(), StoreError> {
-    let mut seq = first.0;
-    let mut left = examples.len();
-    let mut examples = examples.into_iter();
+    let mut seq = addition.first.0;
+    let mut left = addition.examples.len();
+    let mut examples = addition.examples.iter();
     while left > 0 {
         let sized = fitting(&INSERT, left);
         left -= sized.rows;
         let mut query = sqlx::query(sized.statement.as_str());
         for example in examples.by_ref().take(sized.rows) {
-            let (class, number) = match example.label {
-                Label::Class(class) => (Some(class), None),
-                Label::Number(number) => (None, Some(number)),
-            };
+            let (class, number) = example.label_columns();
             query = query
                 .bind(learner.0)
                 .bind(kept(seq)?)
-                .bind(example.id)
+                .bind(example.id.as_deref())
                 .bind(class)
                 .bind(number)
                 .bind(at)
-                .bind(example.row);
+                .bind(example.row.as_slice());
             seq += 1;
         }
         query.execute(&mut *connection).await?;
@@ -103,15 +99,15 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// The examples after a place, in order. A learner that was deleted has none, though its rows may not all be gone yet.
+/// What stands after a place, in order. A learner that was deleted has none, though its rows may not all be gone yet.
 pub(super) async fn after(
     connection: &mut SqliteConnection,
     learner: LearnerId,
     after: Seq,
     limit: usize,
-) -> Result<Vec<StoredExample>, StoreError> {
+) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, example_id, label_class, label_number, row FROM examples
+        "SELECT seq, example_id, label_class, label_number, deleted_at IS NOT NULL AS gone, row FROM examples
          WHERE learner_id = ?1 AND seq > ?2 AND EXISTS (SELECT 1 FROM streams WHERE learner_id = ?1)
          ORDER BY seq LIMIT ?3",
     )
@@ -120,18 +116,18 @@ pub(super) async fn after(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    decode(learner, rows).await
+    rows::decode(learner, rows, rows::entry).await
 }
 
-/// The examples at these places, each once, in order.
+/// What stands at these places, each once, in order.
 pub(super) async fn at(
     connection: &mut SqliteConnection,
     learner: LearnerId,
     seqs: &[Seq],
-) -> Result<Vec<StoredExample>, StoreError> {
+) -> Result<Vec<Entry>, StoreError> {
     let places: Vec<i64> = seqs.iter().filter_map(|seq| i64::try_from(seq.0).ok()).collect();
     let rows = sqlx::query(
-        "SELECT seq, example_id, label_class, label_number, row FROM examples
+        "SELECT seq, example_id, label_class, label_number, deleted_at IS NOT NULL AS gone, row FROM examples
          WHERE learner_id = ?1 AND seq IN (SELECT value FROM json_each(?2))
          AND EXISTS (SELECT 1 FROM streams WHERE learner_id = ?1)
          ORDER BY seq",
@@ -140,18 +136,18 @@ pub(super) async fn at(
     .bind(json(&places)?)
     .fetch_all(connection)
     .await?;
-    decode(learner, rows).await
+    rows::decode(learner, rows, rows::entry).await
 }
 
-/// The labels after a place up to and including another, in order.
+/// The labels after a place up to and including another, in order; a tombstone has none.
 pub(super) async fn labels(
     connection: &mut SqliteConnection,
     learner: LearnerId,
     after: Seq,
     until: Seq,
-) -> Result<Vec<(Seq, Label)>, StoreError> {
+) -> Result<Vec<(Seq, Option<Label>)>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, label_class, label_number FROM examples
+        "SELECT seq, label_class, label_number, deleted_at IS NOT NULL AS gone FROM examples
          WHERE learner_id = ?1 AND seq > ?2 AND seq <= ?3
          AND EXISTS (SELECT 1 FROM streams WHERE learner_id = ?1)
          ORDER BY seq",
@@ -161,40 +157,5 @@ pub(super) async fn labels(
     .bind(bound(until.0))
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let seq = place(learner, row)?;
-            Ok((seq, label(learner, seq, row)?))
-        })
-        .collect()
-}
-
-/// Decodes rows on a thread that may take its time.
-async fn decode(learner: LearnerId, rows: Vec<SqliteRow>) -> Result<Vec<StoredExample>, StoreError> {
-    tokio::task::spawn_blocking(move || rows.iter().map(|row| example(learner, row)).collect())
-        .await
-        .map_err(broken_off)?
-}
-
-fn example(learner: LearnerId, row: &SqliteRow) -> Result<StoredExample, StoreError> {
-    let seq = place(learner, row)?;
-    let label = label(learner, seq, row)?;
-    let values = row_codec::decode(row.try_get("row")?).map_err(|reason| damaged(name(learner, seq), reason))?;
-    Ok(StoredExample { seq, id: row.try_get("example_id")?, row: values, label })
-}
-
-fn place(learner: LearnerId, row: &SqliteRow) -> Result<Seq, StoreError> {
-    Ok(Seq(number(row.try_get("seq")?, format_args!("an example of learner {}", learner.0))?))
-}
-
-fn label(learner: LearnerId, seq: Seq, row: &SqliteRow) -> Result<Label, StoreError> {
-    match (row.try_get("label_class")?, row.try_get("label_number")?) {
-        (Some(class), None) => Ok(Label::Class(class)),
-        (None, Some(number)) => Ok(Label::Number(number)),
-        _ => Err(damaged(name(learner, seq), "it has not exactly one label")),
-    }
-}
-
-fn name(learner: LearnerId, seq: Seq) -> String {
-    format!("example {seq} of learner {}", learner.0)
+    rows::decode(learner, rows, rows::labelled).await
 }

@@ -1,11 +1,11 @@
 //! The table of journals: dense positions, given inside the write lock.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{SqliteStore, leases};
 use crate::registry::VersionId;
-use crate::store::values::{bound, document, json, kept, now, number, time};
+use crate::store::rows;
+use crate::store::values::{bound, json, kept, now, number};
 use crate::stream::{LearnerId, StoreError};
 use crate::training::{Fence, JournalEvent, JournalRecord};
 
@@ -60,10 +60,10 @@ impl SqliteStore {
         }
         snapshot.rollback().await?;
         let mut placed =
-            rows.iter().map(|row| Ok((place(learner, row)?, row))).collect::<Result<Vec<_>, StoreError>>()?;
+            rows.iter().map(|row| Ok((rows::position(learner, row)?, row))).collect::<Result<Vec<_>, StoreError>>()?;
         placed.sort_unstable_by_key(|&(position, _)| position);
         placed.truncate(limit);
-        placed.into_iter().map(|(position, row)| record(learner, position, row)).collect()
+        placed.into_iter().map(|(_, row)| rows::event(learner, row)).collect()
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn growth_of(
     .bind(bound(version.0))
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(|row| record(learner, place(learner, row)?, row)).transpose()
+    row.as_ref().map(|row| rows::event(learner, row)).transpose()
 }
 
 /// Writes events behind the journal's last; the position of the last afterwards (0: there is none).
@@ -108,13 +108,4 @@ pub(super) async fn append(
             .await?;
     }
     Ok(position)
-}
-
-fn place(learner: LearnerId, row: &SqliteRow) -> Result<u64, StoreError> {
-    number(row.try_get("position")?, format_args!("the journal of learner {}", learner.0))
-}
-
-fn record(learner: LearnerId, position: u64, row: &SqliteRow) -> Result<JournalRecord, StoreError> {
-    let what = format!("event {position} of learner {}", learner.0);
-    Ok(JournalRecord { position, at: time(row.try_get("at")?, &what)?, event: document(row.try_get("event")?, &what)? })
 }

@@ -1,10 +1,10 @@
 //! The table of learners.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{SqliteStore, aliases, blobs, commit, versions};
-use crate::store::values::{document, json, kept, now, number, time};
+use crate::store::values::{json, kept, now, time};
+use crate::store::{commits, rows};
 use crate::stream::{LearnerId, LearnerName, Schema, Seq, StoreError};
 use crate::training::{Change, Checkpoint, CreateError, LearnerDocument, LearnerRecord, NewVersion};
 
@@ -37,7 +37,7 @@ impl SqliteStore {
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::from)?;
-        for digest in commit::mentions(&checkpoint, std::slice::from_ref(&first)) {
+        for digest in commits::mentions(&checkpoint, std::slice::from_ref(&first)) {
             blobs::name(&mut transaction, digest).await?;
         }
         versions::insert(&mut transaction, learner, &first, at).await?;
@@ -62,7 +62,7 @@ impl SqliteStore {
         .bind(name.as_str().to_owned())
         .fetch_optional(&self.readers)
         .await?;
-        row.as_ref().map(record).transpose()
+        row.as_ref().map(rows::learner).transpose()
     }
 
     pub(super) async fn learner_numbered(&self, learner: LearnerId) -> Result<Option<LearnerRecord>, StoreError> {
@@ -82,7 +82,7 @@ impl SqliteStore {
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        rows.iter().map(record).collect()
+        rows.iter().map(rows::learner).collect()
     }
 
     pub(super) async fn replace_document(
@@ -138,17 +138,5 @@ async fn numbered(connection: &mut SqliteConnection, learner: LearnerId) -> Resu
     .bind(learner.0)
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(record).transpose()
-}
-
-fn record(row: &SqliteRow) -> Result<LearnerRecord, StoreError> {
-    let id: i64 = row.try_get("id")?;
-    let what = format!("learner {id}");
-    Ok(LearnerRecord {
-        id: LearnerId(id),
-        document: document(row.try_get("document")?, &what)?,
-        revision: number(row.try_get("revision")?, &what)?,
-        created_at: time(row.try_get("created_at")?, &what)?,
-        head: Seq(number(row.try_get("head")?, &what)?),
-    })
+    row.as_ref().map(rows::learner).transpose()
 }

@@ -9,6 +9,7 @@ mod aliases;
 mod append;
 mod blobs;
 mod commit;
+mod corrections;
 mod deletion;
 mod examples;
 mod journal;

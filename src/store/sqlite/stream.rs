@@ -5,7 +5,10 @@ use time::Duration;
 
 use super::{SqliteStore, examples};
 use crate::store::values::{later, now, number};
-use crate::stream::{Append, AppendRefusal, Appended, Label, LearnerId, Seq, StoreError, StoredExample, StreamStore};
+use crate::stream::{
+    Append, AppendRefusal, Appended, Correction, Deletion, Entry, ExampleName, Label, LearnerId, Seq, StoreError,
+    StreamStore,
+};
 
 /// Keys that one transaction forgets.
 const SWEPT_AT_ONCE: i64 = 1_000;
@@ -24,16 +27,29 @@ impl StreamStore for SqliteStore {
         Ok(Seq(number(head.unwrap_or(0), format_args!("the head of learner {}", learner.0))?))
     }
 
-    async fn read(&self, learner: LearnerId, after: Seq, limit: usize) -> Result<Vec<StoredExample>, StoreError> {
+    async fn read(&self, learner: LearnerId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
         examples::after(&mut *self.readers.acquire().await?, learner, after, limit).await
     }
 
-    async fn fetch(&self, learner: LearnerId, seqs: &[Seq]) -> Result<Vec<StoredExample>, StoreError> {
+    async fn fetch(&self, learner: LearnerId, seqs: &[Seq]) -> Result<Vec<Entry>, StoreError> {
         examples::at(&mut *self.readers.acquire().await?, learner, seqs).await
     }
 
-    async fn labels(&self, learner: LearnerId, after: Seq, until: Seq) -> Result<Vec<(Seq, Label)>, StoreError> {
+    async fn labels(
+        &self,
+        learner: LearnerId,
+        after: Seq,
+        until: Seq,
+    ) -> Result<Vec<(Seq, Option<Label>)>, StoreError> {
         examples::labels(&mut *self.readers.acquire().await?, learner, after, until).await
+    }
+
+    async fn delete_example(&self, learner: LearnerId, example: &ExampleName) -> Result<Deletion, StoreError> {
+        self.bury(learner, example).await
+    }
+
+    async fn corrections(&self, learner: LearnerId, after: u64, limit: usize) -> Result<Vec<Correction>, StoreError> {
+        self.corrections_after(learner, after, limit).await
     }
 
     async fn sweep_keys(&self, days: u32) -> Result<u64, StoreError> {

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use super::SqliteStore;
-use super::blobs::PART_BYTES;
 use crate::registry::{AliasName, Cause, RegistryStore, Retention, VersionId};
+use crate::store::blob_bytes::PART_BYTES;
 use crate::store::suite::fixtures::{append, bare, checkpoint, example, fence, keyed, learner, publish, request};
 use crate::store::suite::{Bench, store_suite};
-use crate::stream::{Seq, StoreError, StreamStore};
+use crate::stream::{Append, ExampleName, Existing, Label, NewExample, Seq, StoreError, StreamStore, Value};
 use crate::training::{JournalEvent, Store, TrainingStore};
 
 struct Folder(TempDir);
@@ -315,4 +315,41 @@ async fn live_of_an_old_database_gets_its_first_generation_and_is_what_the_train
     let history = store.alias_history(learner, &AliasName::live(), 0, 10).await.unwrap();
     let moves: Vec<_> = history.iter().map(|change| (change.generation, change.from, change.to)).collect();
     assert_eq!(moves, [(1, None, Some(VersionId(2))), (2, Some(VersionId(2)), Some(VersionId(3)))]);
+}
+
+/// Whether these bytes stand anywhere in the file, whatever the tables say.
+fn stands_in(file: &std::path::Path, bytes: &[u8]) -> bool {
+    std::fs::read(file).unwrap().windows(bytes.len()).any(|window| window == bytes)
+}
+
+#[tokio::test]
+async fn deleted_and_replaced_values_are_gone_from_the_file() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let learner = learner(&store, "digits").await.id;
+    // One row within its page, one that fills several pages of its own.
+    let secret = |number: usize, size: usize| NewExample {
+        id: Some(format!("{number}")),
+        row: vec![Value::Category(format!("a secret value {number} ").repeat(size))],
+        label: Label::Class(format!("a secret label {number} ")),
+    };
+    let examples = vec![secret(1, 3), secret(2, 2_000), secret(3, 3), secret(4, 2_000), secret(5, 3)];
+    append(&store, request(learner, examples)).await.unwrap();
+    store.delete_example(learner, &ExampleName::Id("1".into())).await.unwrap();
+    store.delete_example(learner, &ExampleName::Id("2".into())).await.unwrap();
+    let replacements = ["3", "4"].map(|id| example(Some(id), 7.0)).to_vec();
+    let replace = Append { existing: Existing::Replace, ..request(learner, replacements) };
+    append(&store, replace).await.unwrap();
+    let mut transaction = store.write().await.unwrap();
+    let secure: i64 = sqlx::query_scalar("PRAGMA secure_delete").fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(secure, 0, "what else is deleted is not overwritten");
+    transaction.roll_back().await.unwrap();
+    store.close().await;
+    assert!(!folder.path().with_extension("db-wal").exists(), "the log is folded into the file");
+    for number in 1..=5 {
+        for what in ["value", "label"] {
+            let found = stands_in(&folder.path(), format!("a secret {what} {number} ").as_bytes());
+            assert_eq!(found, number == 5, "{what} {number}");
+        }
+    }
 }

@@ -1,12 +1,10 @@
 //! The table of growth orders.
 
-use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::SqliteStore;
-use crate::store::failure::damaged;
-use crate::store::values::{bound, document, json, kept, now, number, time};
+use crate::store::rows::{self, state_text};
+use crate::store::values::{bound, json, kept, now, number, time};
 use crate::stream::{LearnerId, StoreError};
 use crate::training::store::TicketOutcome;
 use crate::training::{Change, GrowthOrder, GrowthTicket, TicketState};
@@ -59,7 +57,7 @@ impl SqliteStore {
         .bind(bound(id))
         .fetch_optional(&self.readers)
         .await?;
-        row.as_ref().map(|row| ticket(learner, row)).transpose()
+        row.as_ref().map(|row| rows::ticket(learner, row)).transpose()
     }
 
     pub(super) async fn oldest_planned(&self, learner: LearnerId) -> Result<Option<GrowthTicket>, StoreError> {
@@ -70,7 +68,7 @@ impl SqliteStore {
         .bind(learner.0)
         .fetch_optional(&self.readers)
         .await?;
-        row.as_ref().map(|row| ticket(learner, row)).transpose()
+        row.as_ref().map(|row| rows::ticket(learner, row)).transpose()
     }
 }
 
@@ -93,30 +91,4 @@ pub(super) async fn finish(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-fn ticket(learner: LearnerId, row: &SqliteRow) -> Result<GrowthTicket, StoreError> {
-    let id: i64 = row.try_get("id")?;
-    let what = format!("ticket {id} of learner {}", learner.0);
-    let text = |column| row.try_get::<Option<&str>, _>(column);
-    let state: &str = row.try_get("state")?;
-    Ok(GrowthTicket {
-        id: number(id, &what)?,
-        order: document(row.try_get("growth")?, &what)?,
-        state: serde_json::from_value(Value::from(state)).map_err(|_| damaged(&what, "an unknown state"))?,
-        created_at: time(row.try_get("created_at")?, &what)?,
-        event: text("event")?.map(|event| document(event, &what)).transpose()?,
-        refusal: text("refusal")?.map(|refusal| document(refusal, &what)).transpose()?,
-        failure: text("failure")?.map(str::to_owned),
-    })
-}
-
-/// The state as its column and documents name it.
-fn state_text(state: TicketState) -> &'static str {
-    match state {
-        TicketState::Planned => "planned",
-        TicketState::Applied => "applied",
-        TicketState::Refused => "refused",
-        TicketState::Failed => "failed",
-    }
 }

@@ -1,14 +1,13 @@
 //! The table of versions.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::blobs;
 use crate::registry::retention::Kept;
-use crate::registry::{Ancestor, BlobDigest, Cause, Version, VersionId};
-use crate::store::failure::broken_off;
-use crate::store::values::{bound, digest, document, json, kept, number, time};
-use crate::stream::{LearnerId, Seq, StoreError};
+use crate::registry::{Ancestor, Cause, Version, VersionId};
+use crate::store::rows;
+use crate::store::values::{bound, json, kept};
+use crate::stream::{LearnerId, StoreError};
 use crate::training::NewVersion;
 
 /// Publishes a version. Its weights must be there whole and named already ([`blobs::name`]).
@@ -51,7 +50,7 @@ pub(super) async fn one(
     .bind(bound(version.0))
     .fetch_optional(connection)
     .await?;
-    Ok(decode(learner, row.into_iter().collect()).await?.pop())
+    Ok(rows::decode(learner, row.into_iter().collect(), rows::version).await?.pop())
 }
 
 /// The versions after a number, in order.
@@ -70,7 +69,7 @@ pub(super) async fn after(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    decode(learner, rows).await
+    rows::decode(learner, rows, rows::version).await
 }
 
 /// The versions that have their weights.
@@ -84,13 +83,7 @@ pub(super) async fn with_weights(
     .bind(learner.0)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let version = id(learner, row)?;
-            let what = name(learner, version);
-            Ok(Kept { version, parent: parent(row, &what)?, cause: document(row.try_get("cause")?, &what)? })
-        })
-        .collect()
+    rows.iter().map(|row| rows::kept(learner, row)).collect()
 }
 
 /// Marks a version's weights as dropped and lets go of its blob; the blob's number if nothing else holds it.
@@ -106,8 +99,7 @@ pub(super) async fn drop_weights(
     .bind(kept(version.0)?)
     .fetch_one(&mut *connection)
     .await?;
-    let dropped: BlobDigest = digest(&dropped, name(learner, version))?;
-    blobs::release(connection, dropped).await
+    blobs::release(connection, rows::weights(learner, version, &dropped)?).await
 }
 
 /// A version and those that it came from, newest first.
@@ -133,21 +125,7 @@ pub(super) async fn lineage(
     .bind(bound(limit))
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let version = id(learner, row)?;
-            let what = name(learner, version);
-            Ok(Ancestor {
-                version,
-                parent: parent(row, &what)?,
-                cause: document(row.try_get("cause")?, &what)?,
-                trained_seq: Seq(number(row.try_get("trained_seq")?, &what)?),
-                created_at: time(row.try_get("created_at")?, &what)?,
-                metrics: document(row.try_get("metrics")?, &what)?,
-                weights_kept: row.try_get::<i64, _>("weights_kept")? != 0,
-            })
-        })
-        .collect()
+    rows.iter().map(|row| rows::ancestor(learner, row)).collect()
 }
 
 /// Why a version exists; `None` if there is no such version.
@@ -161,7 +139,7 @@ pub(super) async fn cause(
         .bind(bound(version.0))
         .fetch_optional(connection)
         .await?;
-    cause.map(|cause| document(&cause, name(learner, version))).transpose()
+    cause.map(|cause| rows::cause(learner, version, &cause)).transpose()
 }
 
 /// Whether a version has its weights; `None` if there is no such version.
@@ -177,43 +155,4 @@ pub(super) async fn has_weights(
             .fetch_optional(connection)
             .await?;
     Ok(kept.map(|kept| kept != 0))
-}
-
-/// Decodes rows on a thread that may take its time: a model's document can be long.
-async fn decode(learner: LearnerId, rows: Vec<SqliteRow>) -> Result<Vec<Version>, StoreError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    tokio::task::spawn_blocking(move || rows.iter().map(|row| version(learner, row)).collect())
-        .await
-        .map_err(broken_off)?
-}
-
-fn version(learner: LearnerId, row: &SqliteRow) -> Result<Version, StoreError> {
-    let version = id(learner, row)?;
-    let what = name(learner, version);
-    Ok(Version {
-        version,
-        parent: parent(row, &what)?,
-        cause: document(row.try_get("cause")?, &what)?,
-        trained_seq: Seq(number(row.try_get("trained_seq")?, &what)?),
-        created_at: time(row.try_get("created_at")?, &what)?,
-        model: document(row.try_get("model")?, &what)?,
-        metrics: document(row.try_get("metrics")?, &what)?,
-        digest: digest(row.try_get("digest")?, &what)?,
-        weights_kept: row.try_get::<i64, _>("weights_kept")? != 0,
-    })
-}
-
-fn id(learner: LearnerId, row: &SqliteRow) -> Result<VersionId, StoreError> {
-    Ok(VersionId(number(row.try_get("version")?, format_args!("a version of learner {}", learner.0))?))
-}
-
-fn parent(row: &SqliteRow, what: &str) -> Result<Option<VersionId>, StoreError> {
-    let parent: Option<i64> = row.try_get("parent")?;
-    parent.map(|parent| Ok(VersionId(number(parent, what)?))).transpose()
-}
-
-fn name(learner: LearnerId, version: VersionId) -> String {
-    format!("version {version} of learner {}", learner.0)
 }

@@ -6,8 +6,8 @@ use time::Duration;
 use crate::network::builders::NetworkSpec;
 use crate::registry::{Cause, Model, VersionId, VersionMetrics};
 use crate::stream::{
-    Append, AppendRefusal, Appended, Encoder, Feature, FeatureKind, IdempotencyKey, Label, LearnerId, LearnerName,
-    NewExample, Schema, Seq, Targets, Task, Value,
+    Append, AppendRefusal, Appended, Encoder, Existing, Feature, FeatureKind, IdempotencyKey, Label, LearnerId,
+    LearnerName, NewExample, Schema, Seq, Targets, Task, Value,
 };
 use crate::training::{Checkpoint, Commit, Fence, LearnerDocument, LearnerRecord, NewVersion, Store};
 
@@ -98,12 +98,12 @@ pub(crate) fn example(id: Option<&str>, number: f64) -> NewExample {
 
 /// A request without a key.
 pub(crate) fn request(learner: LearnerId, examples: Vec<NewExample>) -> Append {
-    Append { learner, key: None, examples }
+    Append { learner, key: None, existing: Existing::Keep, examples }
 }
 
 /// A request under a key; `body` stands for the body's digest.
 pub(crate) fn keyed(learner: LearnerId, key: &str, body: u8, examples: Vec<NewExample>) -> Append {
-    Append { learner, key: Some(IdempotencyKey { key: key.into(), body: [body; 32] }), examples }
+    Append { key: Some(IdempotencyKey { key: key.into(), body: [body; 32] }), ..request(learner, examples) }
 }
 
 /// Appends one request.
@@ -114,12 +114,12 @@ pub(crate) async fn append(store: &dyn Store, request: Append) -> Result<Appende
 /// The first numbers of the rows at a learner's places, from the first place to the last; fails if there is a gap.
 pub(crate) async fn numbers(store: &dyn Store, learner: LearnerId) -> Vec<f64> {
     let stored = store.read(learner, Seq(0), usize::MAX).await.unwrap();
-    let places: Vec<u64> = stored.iter().map(|example| example.seq.0).collect();
+    let places: Vec<u64> = stored.iter().map(|entry| entry.seq().0).collect();
     assert_eq!(places, (1..=stored.len() as u64).collect::<Vec<_>>(), "places are dense from 1");
     assert_eq!(store.head(learner).await.unwrap().0, stored.len() as u64, "the head is the last place");
     stored
         .iter()
-        .map(|example| match example.row[0] {
+        .map(|entry| match entry.example().expect("nothing was deleted").row[0] {
             Value::Number(number) => number,
             _ => panic!("the first value is a number"),
         })

@@ -1,17 +1,31 @@
 //! Claims about examples and idempotency keys.
 
 use super::Bench;
-use super::fixtures::{append, example, keyed, learner, numbers, request};
-use crate::stream::{AppendRefusal, Appended, Label, LearnerId, NewExample, Seq, Value};
+use super::fixtures::{self, example, keyed, learner, numbers, request};
+use crate::stream::{Append, AppendRefusal, Appended, Entry, Label, LearnerId, NewExample, Outcomes, Seq, Value};
+use crate::training::Store;
 
 fn answer(accepted: u64, duplicates: u64, head: u64) -> Appended {
     Appended {
         accepted,
         duplicates,
+        replaced: 0,
         first_seq: (accepted > 0).then(|| Seq(head + 1 - accepted)),
         last_seq: (accepted > 0).then_some(Seq(head)),
         head_seq: Seq(head),
+        outcomes: Outcomes::default(),
     }
+}
+
+/// Appends one request; the counts of its answer.
+async fn append(store: &dyn Store, request: Append) -> Result<Appended, AppendRefusal> {
+    fixtures::append(store, request).await.map(Appended::without_outcomes)
+}
+
+/// Appends requests in one transaction; the counts of their answers.
+async fn append_all(store: &dyn Store, requests: Vec<Append>) -> Vec<Result<Appended, AppendRefusal>> {
+    let answers = store.append(requests).await.unwrap();
+    answers.into_iter().map(|answer| answer.map(Appended::without_outcomes)).collect()
 }
 
 pub(crate) async fn acked_examples_are_read_back_dense_after_reopening(bench: &dyn Bench) {
@@ -26,7 +40,7 @@ pub(crate) async fn acked_examples_are_read_back_dense_after_reopening(bench: &d
     store.close().await;
     let store = bench.open().await;
     assert_eq!(numbers(&*store, learner).await, [1.0, 2.0, 3.0]);
-    let last = store.read(learner, Seq(2), 10).await.unwrap().pop().unwrap();
+    let last = store.read(learner, Seq(2), 10).await.unwrap().pop().unwrap().into_example().unwrap();
     assert_eq!((last.id.as_deref(), last.label), (Some("x"), Label::Class("yes".into())));
     assert_eq!(last.row, [Value::Number(3.0), Value::Missing]);
 }
@@ -48,7 +62,7 @@ pub(crate) async fn an_id_that_comes_twice_in_one_call_is_stored_once(bench: &dy
     let learner = learner(&*store, "digits").await.id;
     let twice = request(learner, vec![example(Some("x"), 1.0), example(Some("x"), 2.0), example(Some("y"), 3.0)]);
     let later = request(learner, vec![example(Some("y"), 4.0), example(Some("z"), 5.0)]);
-    let answers = store.append(vec![twice, later]).await.unwrap();
+    let answers = append_all(&*store, vec![twice, later]).await;
     assert_eq!(answers, [Ok(answer(2, 1, 2)), Ok(answer(1, 1, 3))]);
     assert_eq!(numbers(&*store, learner).await, [1.0, 3.0, 5.0]);
 }
@@ -63,7 +77,7 @@ pub(crate) async fn a_replay_gets_the_first_answer_even_after_reopening(bench: &
     assert_eq!(append(&*store, keyed(learner, "k", 1, body())).await, first);
     store.close().await;
     let store = bench.open().await;
-    let replays = store.append(vec![keyed(learner, "k", 1, body()), keyed(learner, "k", 1, body())]).await.unwrap();
+    let replays = append_all(&*store, vec![keyed(learner, "k", 1, body()), keyed(learner, "k", 1, body())]).await;
     assert_eq!(replays, [first.clone(), first]);
     assert_eq!(numbers(&*store, learner).await, [1.0, 2.0, 3.0]);
 }
@@ -71,14 +85,12 @@ pub(crate) async fn a_replay_gets_the_first_answer_even_after_reopening(bench: &
 pub(crate) async fn a_key_with_another_body_is_refused_and_stores_nothing(bench: &dyn Bench) {
     let store = bench.open().await;
     let learner = learner(&*store, "digits").await.id;
-    let answers = store
-        .append(vec![
-            keyed(learner, "k", 1, vec![example(None, 1.0)]),
-            keyed(learner, "k", 2, vec![example(None, 2.0)]),
-            request(learner, vec![example(None, 3.0)]),
-        ])
-        .await
-        .unwrap();
+    let requests = vec![
+        keyed(learner, "k", 1, vec![example(None, 1.0)]),
+        keyed(learner, "k", 2, vec![example(None, 2.0)]),
+        request(learner, vec![example(None, 3.0)]),
+    ];
+    let answers = append_all(&*store, requests).await;
     assert_eq!(answers, [Ok(answer(1, 0, 1)), Err(AppendRefusal::KeyReused), Ok(answer(1, 0, 2))]);
     assert_eq!(numbers(&*store, learner).await, [1.0, 3.0]);
 }
@@ -152,10 +164,11 @@ pub(crate) async fn labels_come_back_exactly(bench: &dyn Bench) {
     ];
     let examples = labels.iter().map(|label| NewExample { label: label.clone(), ..example(None, 0.0) }).collect();
     append(&*store, request(learner, examples)).await.unwrap();
-    let read: Vec<Label> = store.read(learner, Seq(0), 10).await.unwrap().into_iter().map(|row| row.label).collect();
+    let read = store.read(learner, Seq(0), 10).await.unwrap();
+    let read: Vec<Label> = read.into_iter().filter_map(Entry::into_example).map(|example| example.label).collect();
     assert_eq!(read, labels);
     let part = store.labels(learner, Seq(1), Seq(3)).await.unwrap();
-    assert_eq!(part, [(Seq(2), labels[1].clone()), (Seq(3), labels[2].clone())]);
+    assert_eq!(part, [(Seq(2), Some(labels[1].clone())), (Seq(3), Some(labels[2].clone()))]);
     assert_eq!(store.labels(learner, Seq(0), Seq(u64::MAX)).await.unwrap().len(), labels.len());
 }
 
@@ -166,7 +179,7 @@ pub(crate) async fn fetched_places_that_do_not_exist_are_left_out(bench: &dyn Be
     append(&*store, request(learner, examples)).await.unwrap();
     let places = [Seq(5), Seq(0), Seq(2), Seq(6), Seq(u64::MAX)];
     let mut fetched: Vec<u64> =
-        store.fetch(learner, &places).await.unwrap().iter().map(|example| example.seq.0).collect();
+        store.fetch(learner, &places).await.unwrap().iter().map(|entry| entry.seq().0).collect();
     fetched.sort_unstable();
     assert_eq!(fetched, [2, 5]);
     assert!(store.fetch(learner, &[]).await.unwrap().is_empty());
@@ -175,13 +188,9 @@ pub(crate) async fn fetched_places_that_do_not_exist_are_left_out(bench: &dyn Be
 pub(crate) async fn a_gone_learner_is_refused_and_the_others_are_stored(bench: &dyn Bench) {
     let store = bench.open().await;
     let learner = learner(&*store, "digits").await.id;
-    let answers = store
-        .append(vec![
-            request(LearnerId(learner.0 + 1), vec![example(None, 1.0)]),
-            request(learner, vec![example(None, 2.0)]),
-        ])
-        .await
-        .unwrap();
+    let requests =
+        vec![request(LearnerId(learner.0 + 1), vec![example(None, 1.0)]), request(learner, vec![example(None, 2.0)])];
+    let answers = append_all(&*store, requests).await;
     assert_eq!(answers, [Err(AppendRefusal::LearnerGone), Ok(answer(1, 0, 1))]);
     assert_eq!(numbers(&*store, learner).await, [2.0]);
 }
@@ -198,7 +207,7 @@ pub(crate) async fn pages_of_a_stream_follow_each_other(bench: &dyn Bench) {
         if page.is_empty() {
             break;
         }
-        seen.extend(page.iter().map(|example| example.seq));
+        seen.extend(page.iter().map(Entry::seq));
     }
     assert_eq!(seen, (1..=7).map(Seq).collect::<Vec<_>>());
 }

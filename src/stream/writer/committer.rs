@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::keys::Claim;
 use super::{Committed, WriteError};
 use crate::metrics::IngestMetrics;
+use crate::stream::appended::Appended;
 use crate::stream::ids::{LearnerId, Seq};
-use crate::stream::store::{Append, AppendRefusal, Appended, StoreError, StreamStore};
+use crate::stream::store::{Append, AppendRefusal, StoreError, StreamStore};
 
 /// A queued request.
 pub(super) struct Request {
@@ -127,15 +128,15 @@ impl Committer {
         }
     }
 
-    /// Calls back once for every learner whose head moved.
+    /// Calls back once for every learner whose head moved, or of whose examples some were replaced.
     fn announce<'a>(&mut self, answers: impl Iterator<Item = (LearnerId, &'a Result<Appended, AppendRefusal>)>) {
         let mut moved = BTreeMap::new();
         for (learner, answer) in answers {
-            let Ok(Appended { head_seq, .. }) = *answer else { continue };
+            let Ok(Appended { head_seq, replaced, .. }) = *answer else { continue };
             let head = self.heads.entry(learner).or_default();
-            if head_seq > *head {
-                *head = head_seq;
-                moved.insert(learner, head_seq);
+            if head_seq > *head || replaced > 0 {
+                *head = head_seq.max(*head);
+                moved.insert(learner, *head);
             }
         }
         for (learner, head) in moved {

@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use self::committer::{Committer, Request};
 use self::keys::KeysInProgress;
+use super::appended::Appended;
 use super::ids::{LearnerId, Seq};
-use super::store::{Append, AppendRefusal, Appended, StoreError, StreamStore};
+use super::store::{Append, AppendRefusal, StoreError, StreamStore};
 use crate::config::IngestConfig;
 use crate::metrics::IngestMetrics;
 

@@ -11,8 +11,10 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::stream::example::{Label, NewExample, StoredExample};
-use crate::stream::store::IdempotencyKey;
+use crate::stream::appended::{Outcome, Outcomes};
+use crate::stream::correction::{Correction, Deletion, ExampleName};
+use crate::stream::example::{Entry, Label, NewExample};
+use crate::stream::store::{Existing, IdempotencyKey};
 
 /// A store that keeps heads only, and every transaction that it was asked for.
 #[derive(Default)]
@@ -81,10 +83,12 @@ impl StreamStore for Gated {
                 return Err(AppendRefusal::LearnerGone);
             }
             let head = state.heads.entry(request.learner).or_default();
-            let first_seq = Some(Seq(*head + 1));
-            let accepted = request.examples.len() as u64;
-            *head += accepted;
-            Ok(Appended { accepted, duplicates: 0, first_seq, last_seq: Some(Seq(*head)), head_seq: Seq(*head) })
+            let mut outcomes = Outcomes::default();
+            for _ in &request.examples {
+                *head += 1;
+                outcomes.push(Outcome::Accepted, Seq(*head));
+            }
+            Ok(Appended::of(outcomes, Seq(*head)))
         });
         Ok(answers.collect())
     }
@@ -93,15 +97,23 @@ impl StreamStore for Gated {
         Ok(Seq(self.state().heads.get(&learner).copied().unwrap_or_default()))
     }
 
-    async fn read(&self, _: LearnerId, _: Seq, _: usize) -> Result<Vec<StoredExample>, StoreError> {
+    async fn read(&self, _: LearnerId, _: Seq, _: usize) -> Result<Vec<Entry>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn fetch(&self, _: LearnerId, _: &[Seq]) -> Result<Vec<StoredExample>, StoreError> {
+    async fn fetch(&self, _: LearnerId, _: &[Seq]) -> Result<Vec<Entry>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn labels(&self, _: LearnerId, _: Seq, _: Seq) -> Result<Vec<(Seq, Label)>, StoreError> {
+    async fn labels(&self, _: LearnerId, _: Seq, _: Seq) -> Result<Vec<(Seq, Option<Label>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn delete_example(&self, _: LearnerId, _: &ExampleName) -> Result<Deletion, StoreError> {
+        Ok(Deletion::Unknown)
+    }
+
+    async fn corrections(&self, _: LearnerId, _: u64, _: usize) -> Result<Vec<Correction>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -114,7 +126,7 @@ const GONE: LearnerId = LearnerId(99);
 
 fn request(learner: i64, examples: usize) -> Append {
     let example = NewExample { id: None, row: Vec::new(), label: Label::Number(0.0) };
-    Append { learner: LearnerId(learner), key: None, examples: vec![example; examples] }
+    Append { learner: LearnerId(learner), key: None, existing: Existing::Keep, examples: vec![example; examples] }
 }
 
 fn keyed(learner: i64, key: &str) -> Append {

@@ -12,7 +12,7 @@ use crate::compute::random::{Purpose, Random};
 use crate::config::TrainingConfig;
 use crate::metrics::Metrics;
 use crate::store::SqliteStore;
-use crate::stream::{Append, Label, LearnerId, NewExample, Value};
+use crate::stream::{Append, Existing, Label, LearnerId, NewExample, Value};
 use crate::training::store::Store;
 use crate::training::supervisor::LiveMoved;
 use crate::training::{
@@ -51,7 +51,7 @@ impl Fixture {
 
     /// Appends examples to a stream.
     pub async fn append(&self, learner: LearnerId, examples: Vec<NewExample>) {
-        let append = Append { learner, key: None, examples };
+        let append = Append { learner, key: None, existing: Existing::Keep, examples };
         self.store.append(vec![append]).await.unwrap().remove(0).unwrap();
     }
 

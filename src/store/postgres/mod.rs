@@ -1,0 +1,93 @@
+//! Postgres, for one process or many on the same database.
+//!
+//! Every write is one short transaction ([`mod@write`]); every check that decides about a write (a fence, a duplicate, a
+//! complete blob) is made inside it, under a lock of the row that it looks at. Rows are locked in this order, so that
+//! writers wait for each other and never in a circle: `learners`, `streams` (in order of learner), `leases`, everything
+//! else. What is told to followers is notified in the transaction that it tells of, and comes back to all processes alike
+//! through one listening connection each ([`listen`]). SQL stands beside the code that runs it, one file for each subject.
+
+mod alias_history;
+mod aliases;
+mod append;
+mod blobs;
+mod commit;
+mod corrections;
+mod deletion;
+mod examples;
+mod journal;
+mod learners;
+mod leases;
+mod listen;
+mod open;
+mod registry;
+mod retry;
+mod session;
+mod stream;
+mod tickets;
+mod training;
+mod versions;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+
+pub use open::PostgresOptions;
+
+use crate::stream::StoreError;
+use crate::training::{ChangeSender, Changes, Store};
+use listen::Listening;
+use write::WriteTransaction;
+
+/// The store in a Postgres database. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    /// Where what the listener hears is told: commits of all processes, this one's too.
+    changes: ChangeSender,
+    listening: Arc<Listening>,
+}
+
+impl PostgresStore {
+    /// Connects, waiting for a while for a server that does not answer yet, and brings the tables up to date. What a
+    /// stopped process left to be deleted goes on being deleted behind the caller's back.
+    ///
+    /// # Errors
+    /// The server cannot be reached, keeps nothing safe (`fsync` off, a standby), or the database belongs to another
+    /// program or to a newer version of this one; the text says which and names the database, never the password.
+    pub async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
+        let store = open::open(options).await?;
+        store.delete_behind();
+        Ok(store)
+    }
+
+    async fn write(&self) -> Result<WriteTransaction, StoreError> {
+        WriteTransaction::begin(&self.pool).await
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT id FROM learners LIMIT 1").fetch_optional(&self.pool).await?;
+        Ok(())
+    }
+
+    fn changes(&self) -> Changes {
+        self.changes.follow()
+    }
+
+    fn connections(&self) -> (u32, u32) {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        (self.pool.size().saturating_sub(idle), idle)
+    }
+
+    async fn close(&self) {
+        self.listening.end().await;
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,226 @@
+//! Opening the database: can it be reached, is it ours, is it as new as we are, and does it keep what it says it keeps.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+
+use super::listen::Listening;
+use super::{PostgresStore, session};
+use crate::stream::StoreError;
+use crate::training::ChangeSender;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The keys of a URL's query that are understood. Others are refused, because a misspelt one would be passed over.
+const KEYS: [&str; 17] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
+/// The first pause between two tries to connect at the start; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How a Postgres database is reached. Its text ([`std::fmt::Debug`]) has no password.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    connect: PgConnectOptions,
+    connections: u32,
+    wait: Duration,
+    patience: Duration,
+}
+
+impl PostgresOptions {
+    /// Reads `postgres://user:password@host:port/database?…`. What it leaves out comes from `PGHOST`, `PGPASSWORD` and so
+    /// on, and from `.pgpass`.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, without quoting it.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if let Some((_, query)) = url.split_once('?') {
+            let keys = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next());
+            if let Some(key) = keys.flatten().find(|key| !is_known(key)) {
+                return Err(format!("unknown key `{key}` in its query"));
+            }
+        }
+        let connect = PgConnectOptions::from_str(url).map_err(|error| match error {
+            // Its text may quote the URL.
+            sqlx::Error::Configuration(_) => "it cannot be read as postgres://user:password@host:port/database".into(),
+            error => error.to_string(),
+        })?;
+        let connect = match connect.get_application_name() {
+            Some(_) => connect,
+            None => connect.application_name("perennial"),
+        };
+        Ok(Self {
+            connect: connect.disable_statement_logging(),
+            connections: 10,
+            wait: Duration::from_secs(10),
+            patience: Duration::from_secs(30),
+        })
+    }
+
+    /// At most so many connections, besides the one that listens.
+    pub fn connections(self, connections: u32) -> Self {
+        Self { connections, ..self }
+    }
+
+    /// A call waits so long for a connection.
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Opening waits so long for a server that does not answer yet.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+}
+
+impl std::fmt::Debug for PostgresOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&shown(&self.connect))
+    }
+}
+
+fn is_known(key: &str) -> bool {
+    KEYS.contains(&key) || (key.starts_with("options[") && key.ends_with(']'))
+}
+
+/// A database as messages name it: everything but the password.
+fn shown(options: &PgConnectOptions) -> String {
+    let user = options.get_username();
+    let database = options.get_database().unwrap_or(user);
+    match options.get_socket() {
+        Some(socket) => format!("postgres://{user}@{}/{database}", socket.display()),
+        None => format!("postgres://{user}@{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Connects, checks, migrates.
+pub(super) async fn open(options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
+    let name = shown(&options.connect);
+    let failed = |reason: String| StoreError::Unavailable(format!("the database {name}: {reason}"));
+    let mut connection = connect(options, &name).await.map_err(failed)?;
+    prepare(&mut connection).await.map_err(failed)?;
+    // Whether it ends politely does not matter any more.
+    connection.close().await.ok();
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections)
+        .acquire_timeout(options.wait)
+        .after_connect(|connection, _| Box::pin(session::set_up(connection)))
+        .connect_with(options.connect.clone())
+        .await
+        .map_err(|error| failed(explain(&error)))?;
+    let changes = ChangeSender::default();
+    let listening = Listening::start(&options.connect, &changes).await.map_err(|error| failed(explain(&error)))?;
+    Ok(PostgresStore { pool, changes, listening: listening.into() })
+}
+
+/// Checks the server and the database, and brings its tables up to date: on a connection that waits as long as another
+/// process migrates.
+async fn prepare(connection: &mut PgConnection) -> Result<(), String> {
+    session::check_server(connection).await?;
+    session::check_owner(connection).await.map_err(|error| match error {
+        StoreError::Unavailable(reason) => reason,
+        error => error.to_string(),
+    })?;
+    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| explain_migration(&error))
+}
+
+/// Connects, again and again while the server does not answer and there is patience.
+async fn connect(options: &PostgresOptions, name: &str) -> Result<PgConnection, String> {
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let left = options.patience.saturating_sub(start.elapsed()).max(FIRST_PAUSE);
+        let reason = match tokio::time::timeout(left, options.connect.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) if !may_come(&error) => return Err(explain(&error)),
+            Ok(Err(error)) => explain(&error),
+            Err(_) => "no answer".into(),
+        };
+        if start.elapsed() + pause >= options.patience {
+            let seconds = start.elapsed().as_secs();
+            return Err(format!("the server does not answer, tried for {seconds} s: {reason}"));
+        }
+        tracing::warn!(database = name, %reason, "waiting for the database");
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
+/// Whether a server that refuses us so may take us later: it is starting, stopping or full, or not there.
+fn may_come(error: &sqlx::Error) -> bool {
+    const CANNOT_CONNECT_NOW: [&str; 4] = ["57P03", "57P01", "57P02", "53300"];
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| CANNOT_CONNECT_NOW.contains(&&*code)),
+        _ => false,
+    }
+}
+
+fn explain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Tls(_) => {
+            format!("{error} (a build with the feature `cloud` speaks TLS)")
+        }
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            Some("3D000") => "there is no such database; create it first (createdb)".into(),
+            Some("28P01" | "28000") => "the server refuses this user, or the password is wrong".into(),
+            _ => error.message().into(),
+        },
+        error => error.to_string(),
+    }
+}
+
+fn explain_migration(error: &MigrateError) -> String {
+    match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+            "it was written by a newer version of perennial".into()
+        }
+        MigrateError::VersionMismatch(_) => "its tables were made by another build of perennial".into(),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_has_the_password() {
+        let options = PostgresOptions::parse("postgres://ann:s3cret@db.example:5433/stream").unwrap();
+        assert_eq!(format!("{options:?}"), "postgres://ann@db.example:5433/stream");
+        for bad in ["postgres://ann:s3cret@db:port/x", "postgres://ann:s3cret@db/x?pasword=s3cret", "nonsense s3cret"] {
+            let reason = PostgresOptions::parse(bad).unwrap_err();
+            assert!(!reason.contains("s3cret"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_by_its_name() {
+        let reason = PostgresOptions::parse("postgres://db/x?sslmod=require").unwrap_err();
+        assert!(reason.contains("`sslmod`"), "{reason}");
+        assert!(PostgresOptions::parse("postgres://db/x?sslmode=disable&options[search_path]=a").is_ok());
+    }
+}

@@ -125,6 +125,7 @@ pub async fn run(arguments: AliasArguments) -> anyhow::Result<()> {
             let then = client.get(&alias_path(&learner, &alias, &format!("/history?at={}", escaped(&at)))).await?;
             match json_wanted {
                 true => println!("{then:#}"),
+                false if then["version"].is_null() => println!("{alias} named nothing at {at}"),
                 false => println!("{alias} named version {} at {at}", whole_at(&then, "/version")),
             }
         }

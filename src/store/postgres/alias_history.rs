@@ -96,7 +96,7 @@ pub(super) async fn targets(
     (below, limit): (VersionId, usize),
 ) -> Result<Vec<VersionId>, StoreError> {
     let targets: Vec<i64> = sqlx::query_scalar(
-        "SELECT version FROM versions WHERE learner_id = $1 AND version < $3 AND weights_kept = 1
+        "SELECT version FROM versions WHERE learner_id = $1 AND version < $3 AND weights_kept
          AND version IN (SELECT to_version FROM alias_history WHERE learner_id = $1 AND alias = $2)
          ORDER BY version DESC LIMIT $4",
     )

@@ -244,15 +244,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether the student is accepted: the teacher is the accepted version, or would be accepted (both compute the same).
+    /// Whether the student is accepted: the teacher is the accepted version, or passes the gate (both compute the same).
+    /// Unlike a pass over history, a growth need not be better: what comes after it begins at what it has room for.
     fn student_goes_live(&mut self) -> Result<bool, TrainingError> {
         if self.progress.is_version && self.progress.parent == self.accepted {
             return Ok(true);
         }
         let outcome = self.measure()?;
-        let deserves = self.deserves_to_serve(&outcome);
         self.accepted_version = None;
-        Ok(deserves)
+        Ok(outcome.passed)
     }
 
     fn show_growth(&self, event: &GrowthEvent) {

@@ -91,7 +91,22 @@ impl Client {
 
     /// One request that is not repeated.
     pub async fn send(&self, method: Method, path: &str, body: Option<Body>) -> anyhow::Result<Value> {
-        let response = self.request(method, path, body).await?;
+        self.send_with(method, path, body, &[]).await
+    }
+
+    /// One request that is not repeated, with further headers.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Body>,
+        headers: &[(&'static str, String)],
+    ) -> anyhow::Result<Value> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = self.answer(request, body).await?;
         if !response.status().is_success() {
             return Err(problem(response).await.into());
         }
@@ -126,7 +141,14 @@ impl Client {
     }
 
     async fn request(&self, method: Method, path: &str, body: Option<Body>) -> anyhow::Result<reqwest::Response> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        self.answer(self.http.request(method, format!("{}{path}", self.base)), body).await
+    }
+
+    async fn answer(
+        &self,
+        mut request: reqwest::RequestBuilder,
+        body: Option<Body>,
+    ) -> anyhow::Result<reqwest::Response> {
         if let Some(body) = body {
             request = request.header("content-type", body.media_type).body(body.bytes);
         }

@@ -1,5 +1,6 @@
 //! The command line: the server, the demonstration, and a client of the HTTP surface for everything else.
 
+mod alias;
 mod backup;
 mod client;
 mod database;
@@ -19,6 +20,7 @@ mod predict;
 mod records;
 mod replay;
 mod restore;
+mod rollback;
 mod serve;
 pub mod server;
 mod status;
@@ -74,6 +76,14 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Prove that a learner is what its data and decisions make it: live its whole life again and compare every bit.
     Replay(replay::ReplayArguments),
+    /// Name versions: set, list and delete aliases, and see who moved them.
+    Alias(alias::AliasArguments),
+    /// Serve an older version again, and stay there until unpinned.
+    Rollback(rollback::RollbackArguments),
+    /// Keep an alias where it is: the trainer goes on learning and does not move `live`.
+    Pin(rollback::PinArguments),
+    /// Let an alias move again; `live` moves at once to what the trainer accepted since it was pinned.
+    Unpin(rollback::PinArguments),
 }
 
 /// How a client command reaches the server and answers.
@@ -116,6 +126,10 @@ pub fn main() -> ExitCode {
             Command::Restore(arguments) => restore::run(arguments).await,
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
+            Command::Alias(arguments) => alias::run(arguments).await,
+            Command::Rollback(arguments) => rollback::run(arguments).await,
+            Command::Pin(arguments) => rollback::pin(arguments).await,
+            Command::Unpin(arguments) => rollback::unpin(arguments).await,
         }
     });
     // A trainer that was broken off may still wait for the runtime; the process does not wait for it.

@@ -35,9 +35,9 @@ pub struct PredictArguments {
     /// What stands between the values of a CSV file [default: found in its first line].
     #[arg(long)]
     delimiter: Option<char>,
-    /// The version that answers [default: the live one].
+    /// The version that answers, by number or alias [default: the live one].
     #[arg(long)]
-    version: Option<u64>,
+    version: Option<String>,
     /// Show the most probable classes only.
     #[arg(long)]
     top: Option<u64>,
@@ -71,7 +71,7 @@ pub async fn run(arguments: PredictArguments) -> anyhow::Result<()> {
         }
         let inputs: Vec<&serde_json::Map<String, Value>> = batch.iter().map(|record| &record.inputs).collect();
         let mut body = json!({ "inputs": inputs });
-        if let Some(version) = arguments.version {
+        if let Some(version) = &arguments.version {
             body["version"] = json!(version);
         }
         let answer = client.repeat(Method::POST, &path, Some(Body::json(&body))).await?;

@@ -35,6 +35,16 @@ pub async fn run(arguments: StatusArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The live version, and what holds it there.
+fn live(learner: &Value) -> String {
+    let version = whole_at(learner, "/live/version");
+    match (learner.pointer("/live/pinned"), learner.pointer("/live/waiting").and_then(Value::as_u64)) {
+        (Some(Value::Bool(true)), Some(waiting)) => format!("{version} (pinned; version {waiting} waits)"),
+        (Some(Value::Bool(true)), None) => format!("{version} (pinned)"),
+        _ => version,
+    }
+}
+
 /// What one learner does, as a table.
 pub fn show(learner: &Value) {
     let lines = [
@@ -43,7 +53,7 @@ pub fn show(learner: &Value) {
         ("examples", whole_at(learner, "/head_seq")),
         ("trained", whole_at(learner, "/trained_seq")),
         ("steps", whole_at(learner, "/training/steps")),
-        ("live version", whole_at(learner, "/live/version")),
+        ("live version", live(learner)),
         ("network", text_at(learner, "/network/summary")),
         ("parameters", whole_at(learner, "/network/parameters")),
         ("accuracy before learning", real_at(learner, "/metrics/progressive_accuracy")),

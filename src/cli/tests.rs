@@ -47,6 +47,10 @@ fn a_line_that_asks_for_nothing_or_for_two_things_is_refused() {
         "grow digits --auto --kind residual",
         "grow digits --auto --split fresh",
         "growth explain mlp --new-inputs 2 --norm batch",
+        "alias set digits canary",
+        "alias set digits canary 3 --pin --no-pin",
+        "rollback",
+        "versions digits --lineage 3 --weights 3 -o file",
     ] {
         assert!(read(line).is_err(), "{line}");
     }
@@ -55,6 +59,11 @@ fn a_line_that_asks_for_nothing_or_for_two_things_is_refused() {
         "growth explain --learner digits --wider module* --server http://127.0.0.1:1",
         "growth explain mlp --new-inputs 2 --certify --against plan.json",
         "grow digits --auto",
+        "alias set digits live canary --if-generation 3 --reason because --actor anna",
+        "alias history digits --at 2026-01-01T00:00:00Z",
+        "rollback digits --to 3 --json",
+        "unpin digits",
+        "predict digits --inputs {} --version canary",
         "grow digits --deeper all --norm batch --factor 2 --dry-run",
     ] {
         assert!(read(line).is_ok(), "{line}");

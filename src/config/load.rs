@@ -95,7 +95,7 @@ impl Config {
         if let Some(port) = overrides.worker_port {
             loaded.fleet.worker_port = port;
         }
-        loaded.training.keep_versions = loaded.storage.keep_versions;
+        loaded.training.retention = loaded.storage.retention();
         loaded.check()?;
         Ok(loaded)
     }
@@ -113,6 +113,7 @@ impl Config {
             ("limits.concurrency", self.limits.concurrency),
             ("limits.learners", self.limits.learners),
             ("limits.reported_faults", self.limits.reported_faults),
+            ("limits.aliases", self.limits.aliases),
             ("ingest.queue", self.ingest.queue),
             ("ingest.queue_bytes", self.ingest.queue_bytes),
             ("ingest.commit_bytes", self.ingest.commit_bytes),

@@ -64,8 +64,12 @@ pub struct StorageConfig {
     pub migrate: bool,
     /// Where new weights and optimizer states go: empty for the database, a folder, or the URL of an object store.
     pub blobs: String,
-    /// The newest versions of a learner whose weights are kept (besides live ones and those around growths).
+    /// The newest versions of a learner whose weights are kept (besides what aliases name and those around growths).
     pub keep_versions: usize,
+    /// Of the older versions, about so many keep their weights in every doubling of age; 0: none.
+    pub keep_per_doubling: usize,
+    /// The newest moves of every alias whose targets keep their weights.
+    pub keep_alias_moves: usize,
     /// Days for which answers to idempotency keys are kept.
     pub idempotency_days: u32,
 }
@@ -90,6 +94,8 @@ pub struct LimitsConfig {
     pub request_seconds: u64,
     /// Most learners.
     pub learners: usize,
+    /// Most aliases of one learner.
+    pub aliases: usize,
 }
 
 /// The writer of examples.
@@ -150,9 +156,9 @@ pub struct TrainingConfig {
     pub cache_disk_bytes: u64,
     /// Seconds after which the lease of a trainer that vanished is free again.
     pub lease_seconds: u64,
-    /// The newest versions of a learner whose weights are kept; set from `storage.keep_versions`.
+    /// Which versions keep their weights; set from `storage`.
     #[serde(skip)]
-    pub keep_versions: usize,
+    pub retention: RetentionConfig,
     /// Where these files are; set to `cache` in `storage.data_dir`, and without it there are none.
     #[serde(skip)]
     pub cache_folder: Option<PathBuf>,
@@ -182,6 +188,17 @@ pub enum Role {
     All,
     /// Takes examples and predicts; workers train.
     Api,
+}
+
+/// Which versions of a learner keep their weights, besides those that are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// The newest.
+    pub newest: usize,
+    /// Of the older ones, in every doubling of age.
+    pub per_doubling: usize,
+    /// The newest moves of an alias whose targets are kept.
+    pub alias_moves: usize,
 }
 
 /// Logs.
@@ -219,6 +236,8 @@ impl Default for StorageConfig {
             migrate: true,
             blobs: String::new(),
             keep_versions: 20,
+            keep_per_doubling: 4,
+            keep_alias_moves: 5,
             idempotency_days: 7,
         }
     }
@@ -235,6 +254,7 @@ impl Default for LimitsConfig {
             concurrency: 512,
             request_seconds: 75,
             learners: 1_000,
+            aliases: 32,
         }
     }
 }
@@ -270,7 +290,7 @@ impl Default for TrainingConfig {
             cache_bytes: 256 << 20,
             cache_disk_bytes: 16 << 30,
             lease_seconds: 15,
-            keep_versions: 20,
+            retention: StorageConfig::default().retention(),
             cache_folder: None,
         }
     }
@@ -279,6 +299,23 @@ impl Default for TrainingConfig {
 impl Default for FleetConfig {
     fn default() -> Self {
         Self { role: Role::All, worker_port: 7879, poll_ms: 500, idle_seconds: 30, share_seconds: 10 }
+    }
+}
+
+impl StorageConfig {
+    /// Which versions keep their weights.
+    pub fn retention(&self) -> RetentionConfig {
+        RetentionConfig {
+            newest: self.keep_versions,
+            per_doubling: self.keep_per_doubling,
+            alias_moves: self.keep_alias_moves,
+        }
+    }
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        StorageConfig::default().retention()
     }
 }
 

@@ -62,7 +62,10 @@ impl Following {
 impl Follower for AppState {
     async fn told(&self, change: Change) {
         match change {
-            Change::Alias(learner) => self.predictor.live_moved(learner),
+            Change::Alias(learner) => {
+                self.predictor.aliases_changed(learner);
+                self.predictor.live_moved(learner);
+            }
             Change::Learner(learner) => self.read_again(learner).await,
             // The trainers' matter.
             Change::Stream(_) | Change::Order(_) | Change::Lease(_) | Change::Missed => {}

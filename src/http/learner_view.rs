@@ -5,19 +5,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::alias_view::AliasView;
 use super::problem::Problem;
 use super::standing::{self, Standing};
 use super::state::AppState;
+use super::versions_show::every_alias;
 use crate::compute::memory::Memory;
 use crate::network::{Network, NodeId};
 use crate::policy::PolicySettings;
-use crate::registry::VersionId;
+use crate::registry::{Alias, AliasName, VersionId};
 use crate::stream::{LearnerName, Schema, Seq, Task};
 use crate::training::status::LearnerMetrics;
 use crate::training::{LearnerRecord, TrainingSettings, TrainingState};
-
-/// The alias that predictions use by default.
-pub const LIVE: &str = "live";
 
 /// A learner in a list.
 #[derive(Serialize)]
@@ -43,6 +42,7 @@ pub struct LearnerView {
     head_seq: Seq,
     trained_seq: Seq,
     live: Option<Live>,
+    aliases: Vec<AliasView>,
     training: TrainingView,
     network: NetworkView,
     policy: PolicySettings,
@@ -55,6 +55,11 @@ pub struct LearnerView {
 #[derive(Serialize)]
 struct Live {
     version: VersionId,
+    /// Whether it stays there until it is unpinned.
+    pinned: bool,
+    /// What the trainer accepted since it was pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<VersionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trained_seq: Option<Seq>,
 }
@@ -132,17 +137,23 @@ impl NetworkSummary {
     }
 }
 
+impl Live {
+    fn of(alias: &Alias, trained_seq: Option<Seq>) -> Self {
+        Self { version: alias.version, pinned: alias.pinned, waiting: alias.waiting, trained_seq }
+    }
+}
+
 impl LearnerSummary {
     /// Of this learner, as far as it can be told without its versions.
     pub async fn of(state: &AppState, record: LearnerRecord) -> Result<Self, Problem> {
         let now = Now::of(state, &record).await?;
-        let live = state.store.alias(record.id, LIVE).await?;
+        let live = state.store.alias_state(record.id, &AliasName::live()).await?;
         Ok(Self {
             name: record.document.name,
             task: record.document.task,
             head_seq: record.head,
             trained_seq: now.trained_seq,
-            live: live.map(|version| Live { version, trained_seq: None }),
+            live: live.as_ref().map(|alias| Live::of(alias, None)),
             training: now.training,
             network: NetworkSummary::of(&now.network),
             metrics: now.metrics,
@@ -155,10 +166,11 @@ impl LearnerView {
     /// Of this learner.
     pub async fn of(state: &AppState, record: LearnerRecord) -> Result<Self, Problem> {
         let now = Now::of(state, &record).await?;
-        let live = match state.store.alias(record.id, LIVE).await? {
-            Some(version) => {
-                let row = state.store.version(record.id, version).await?;
-                Some(Live { version, trained_seq: row.map(|row| row.trained_seq) })
+        let aliases = every_alias(state, record.id).await?;
+        let live = match aliases.iter().find(|alias| alias.name.is_live()) {
+            Some(alias) => {
+                let row = state.store.version(record.id, alias.version).await?;
+                Some(Live::of(alias, row.map(|row| row.trained_seq)))
             }
             None => None,
         };
@@ -170,6 +182,7 @@ impl LearnerView {
             head_seq: record.head,
             trained_seq: now.trained_seq,
             live,
+            aliases: aliases.into_iter().map(AliasView::from).collect(),
             training: TrainingView { summary: now.training, settings: document.training, memory: now.memory.into() },
             network: NetworkView { nodes: nodes(&now.network), summary: NetworkSummary::of(&now.network) },
             policy: document.policy,

@@ -4,6 +4,15 @@
 //! status codes of failures. Limits, timeouts and request ids are layers in [`middleware`], the only place for those.
 
 mod activity;
+mod alias_change;
+mod alias_request;
+mod alias_view;
+mod aliases_delete;
+mod aliases_history;
+mod aliases_list;
+mod aliases_pin;
+mod aliases_set;
+mod aliases_show;
 mod decoding;
 mod directory;
 mod document;
@@ -37,6 +46,7 @@ mod path;
 mod predict;
 pub mod problem;
 mod query;
+mod rollback;
 mod router;
 mod serve;
 mod standing;
@@ -44,6 +54,7 @@ mod state;
 mod unbroken;
 mod upload;
 mod version_view;
+mod versions_lineage;
 mod versions_list;
 mod versions_show;
 mod versions_weights;

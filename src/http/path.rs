@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::unbroken::unbroken;
+use crate::registry::AliasName;
 use crate::stream::LearnerName;
 use crate::training::LearnerRecord;
 
@@ -38,6 +39,11 @@ impl PathValues {
         };
         unbroken(taken_up).await?;
         Ok(Arc::new(record))
+    }
+
+    /// The alias that the path names.
+    pub fn alias(&self) -> Result<AliasName, Problem> {
+        self.value("alias").and_then(AliasName::parse).ok_or_else(Problem::alias_not_found)
     }
 
     /// A number in the path; anything else there is a `missing`.

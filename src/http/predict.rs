@@ -11,16 +11,22 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::decoding::decoded;
-use super::learner_view::LIVE;
 use super::media_type;
 use super::path::PathValues;
 use super::problem::{Kind, Problem};
 use super::query::{self, Query};
 use super::state::AppState;
-use crate::registry::VersionId;
+use crate::registry::{AliasName, VersionId};
 use crate::serving::{Answer, Prediction, VersionChoice};
 use crate::stream::decode::{self, Expected};
 use crate::training::LearnerRecord;
+
+/// What a request says of the version that is to answer.
+#[derive(Debug, PartialEq)]
+enum Named {
+    Version(VersionId),
+    Alias(AliasName),
+}
 
 /// The answers to a request.
 #[derive(Serialize)]
@@ -40,7 +46,7 @@ enum PredictionView {
 #[derive(Debug, PartialEq)]
 struct Probabilities(Vec<(String, f32)>);
 
-/// Predicts by `live`, or by the version that the body or `?version=` names.
+/// Predicts by `live`, or by the version that the body or `?version=` names, by number or alias.
 pub async fn handle(
     State(state): State<AppState>,
     path: PathValues,
@@ -55,7 +61,7 @@ pub async fn handle(
         Some(0) => return Err(query::fault("top", "must be at least 1")),
         top => top.map_or(usize::MAX, |top| usize::try_from(top).unwrap_or(usize::MAX)),
     };
-    let by_query = query.text("version").map(choice_of_text).transpose()?;
+    let by_query = query.text("version").map(named_by_text).transpose()?;
     let learner = path.known_learner(&state).await?;
     let max_rows = state.config.limits.predict_rows;
     let bytes = body.len();
@@ -64,33 +70,36 @@ pub async fn handle(
         decode::predict_json(&body, expected)
     };
     let decoded = decoded(&state, &learner, bytes, read).await??;
-    let by_body = decoded.version.as_ref().map(choice_of_value).transpose()?;
-    let choice = match (by_query, by_body) {
+    let by_body = decoded.version.as_ref().map(named_by_value).transpose()?;
+    let named = match (by_query, by_body) {
         (Some(query), Some(body)) if query != body => {
             return Err(query::fault("version", "names another version than the body"));
         }
-        (query, body) => query.or(body).unwrap_or(VersionChoice::Live),
+        (query, body) => query.or(body),
+    };
+    let choice = match named {
+        None => VersionChoice::Live,
+        Some(Named::Alias(alias)) if alias.is_live() => VersionChoice::Live,
+        Some(Named::Alias(alias)) => VersionChoice::Version(state.predictor.resolve(learner.id, &alias).await?),
+        Some(Named::Version(version)) => VersionChoice::Version(version),
     };
     let answer = state.predictor.predict(learner.id, choice, decoded.rows, deadline).await?;
     Ok(Json(view(answer, top)))
 }
 
-fn choice_of_text(text: &str) -> Result<VersionChoice, Problem> {
-    match text {
-        LIVE => Ok(VersionChoice::Live),
-        _ if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-            // A number beyond every version is one that the learner does not have.
-            let version = text.parse().ok().filter(|&number| i64::try_from(number).is_ok());
-            version.map(|number| VersionChoice::Version(VersionId(number))).ok_or_else(unknown_version)
-        }
-        _ => Err(Problem::new(Kind::AliasNotFound, "the learner has no such alias; it has `live`")),
+fn named_by_text(text: &str) -> Result<Named, Problem> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number beyond every version is one that the learner does not have.
+        let version = text.parse().ok().filter(|&number| i64::try_from(number).is_ok());
+        return version.map(|number| Named::Version(VersionId(number))).ok_or_else(unknown_version);
     }
+    AliasName::parse(text).map(Named::Alias).ok_or_else(Problem::alias_not_found)
 }
 
-fn choice_of_value(value: &Value) -> Result<VersionChoice, Problem> {
+fn named_by_value(value: &Value) -> Result<Named, Problem> {
     match value {
-        Value::String(text) => choice_of_text(text),
-        Value::Number(number) if number.is_u64() => choice_of_text(&number.to_string()),
+        Value::String(text) => named_by_text(text),
+        Value::Number(number) if number.is_u64() => named_by_text(&number.to_string()),
         _ => Err(Problem::new(Kind::InvalidRows, "the version makes no sense")
             .at("/version", "must be a version's number or an alias")),
     }
@@ -160,11 +169,12 @@ mod tests {
 
     #[test]
     fn a_version_is_a_number_or_an_alias() {
-        assert_eq!(choice_of_text("live").unwrap(), VersionChoice::Live);
-        assert_eq!(choice_of_value(&json!(3)).unwrap(), VersionChoice::Version(VersionId(3)));
-        assert_eq!(choice_of_value(&json!("newest")).unwrap_err().kind(), Kind::AliasNotFound);
-        assert_eq!(choice_of_value(&json!(-1)).unwrap_err().kind(), Kind::InvalidRows);
-        assert_eq!(choice_of_value(&json!(1.5)).unwrap_err().kind(), Kind::InvalidRows);
-        assert_eq!(choice_of_text("99999999999999999999999").unwrap_err().kind(), Kind::VersionNotFound);
+        assert_eq!(named_by_text("live").unwrap(), Named::Alias(AliasName::live()));
+        assert_eq!(named_by_value(&json!(3)).unwrap(), Named::Version(VersionId(3)));
+        assert_eq!(named_by_value(&json!("newest")).unwrap(), Named::Alias(AliasName::parse("newest").unwrap()));
+        assert_eq!(named_by_value(&json!("New est")).unwrap_err().kind(), Kind::AliasNotFound);
+        assert_eq!(named_by_value(&json!(-1)).unwrap_err().kind(), Kind::InvalidRows);
+        assert_eq!(named_by_value(&json!(1.5)).unwrap_err().kind(), Kind::InvalidRows);
+        assert_eq!(named_by_text("99999999999999999999999").unwrap_err().kind(), Kind::VersionNotFound);
     }
 }

@@ -6,9 +6,10 @@ use axum::routing::{delete, get, post};
 use super::problem::{Kind, Problem};
 use super::state::AppState;
 use super::{
-    examples_append, examples_delete, examples_read, growth_history, growth_order, growth_ticket, health,
-    learners_create, learners_delete, learners_list, learners_patch, learners_show, metrics, middleware, predict,
-    versions_list, versions_show, versions_weights,
+    aliases_delete, aliases_history, aliases_list, aliases_pin, aliases_set, aliases_show, examples_append,
+    examples_delete, examples_read, growth_history, growth_order, growth_ticket, health, learners_create,
+    learners_delete, learners_list, learners_patch, learners_show, metrics, middleware, predict, rollback,
+    versions_lineage, versions_list, versions_show, versions_weights,
 };
 
 /// The server's surface.
@@ -24,8 +25,18 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/learners/{learner}/predict", post(predict::handle))
         .route("/v1/learners/{learner}/growth", post(growth_order::handle).get(growth_history::handle))
         .route("/v1/learners/{learner}/growth/{id}", get(growth_ticket::handle))
+        .route("/v1/learners/{learner}/rollback", post(rollback::handle))
+        .route("/v1/learners/{learner}/aliases", get(aliases_list::handle))
+        .route(
+            "/v1/learners/{learner}/aliases/{alias}",
+            get(aliases_show::handle).put(aliases_set::handle).delete(aliases_delete::handle),
+        )
+        .route("/v1/learners/{learner}/aliases/{alias}/history", get(aliases_history::handle))
+        .route("/v1/learners/{learner}/aliases/{alias}/pin", post(aliases_pin::pin))
+        .route("/v1/learners/{learner}/aliases/{alias}/unpin", post(aliases_pin::unpin))
         .route("/v1/learners/{learner}/versions", get(versions_list::handle))
         .route("/v1/learners/{learner}/versions/{version}", get(versions_show::handle))
+        .route("/v1/learners/{learner}/versions/{version}/lineage", get(versions_lineage::handle))
         .route("/v1/learners/{learner}/versions/{version}/weights", get(versions_weights::handle));
 
     // Bodies of any length, which their actions read as they come.

@@ -3,9 +3,11 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::alias_view::{AliasMark, marks};
+use super::growth_view::EventView;
 use super::learner_view::NetworkSummary;
 use crate::network::Network;
-use crate::registry::{BlobDigest, Cause, Version, VersionId, VersionMetrics};
+use crate::registry::{Alias, BlobDigest, Cause, Version, VersionId, VersionMetrics};
 use crate::stream::Seq;
 
 /// A version; `N` is how its network is shown.
@@ -18,10 +20,14 @@ pub struct VersionView<N> {
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     live: bool,
+    aliases: Vec<AliasMark>,
     network: N,
     metrics: VersionMetrics,
     digest: BlobDigest,
     weights_kept: bool,
+    /// The growth that made it, with its plan and certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth: Option<EventView>,
 }
 
 /// A network with its whole graph.
@@ -35,34 +41,37 @@ pub struct NetworkGraph {
 
 impl VersionView<NetworkSummary> {
     /// In a list.
-    pub fn brief(version: Version, live: Option<VersionId>) -> Self {
+    pub fn brief(version: Version, aliases: &[Alias]) -> Self {
         let network = NetworkSummary::of(&version.model.network);
-        Self::with(version, live, network)
+        Self::with(version, aliases, network)
     }
 }
 
 impl VersionView<NetworkGraph> {
     /// By itself.
-    pub fn full(version: Version, live: Option<VersionId>) -> Self {
+    pub fn full(version: Version, aliases: &[Alias], growth: Option<EventView>) -> Self {
         let graph = version.model.network.clone();
         let network = NetworkGraph { size: NetworkSummary::of(&graph), graph };
-        Self::with(version, live, network)
+        Self { growth, ..Self::with(version, aliases, network) }
     }
 }
 
 impl<N> VersionView<N> {
-    fn with(version: Version, live: Option<VersionId>, network: N) -> Self {
+    fn with(version: Version, aliases: &[Alias], network: N) -> Self {
+        let naming = |alias: &Alias| alias.name.is_live() && alias.version == version.version;
         Self {
             version: version.version,
             parent: version.parent,
             cause: version.cause,
             trained_seq: version.trained_seq,
             created_at: version.created_at,
-            live: live == Some(version.version),
+            live: aliases.iter().any(naming),
+            aliases: marks(aliases, version.version),
             network,
             metrics: version.metrics,
             digest: version.digest,
             weights_kept: version.weights_kept,
+            growth: None,
         }
     }
 }

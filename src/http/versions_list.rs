@@ -4,12 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::learner_view::{LIVE, NetworkSummary};
+use super::learner_view::NetworkSummary;
 use super::path::PathValues;
 use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
 use super::version_view::VersionView;
+use super::versions_show::every_alias;
 use crate::registry::VersionId;
 
 /// A page of versions.
@@ -25,9 +26,9 @@ pub async fn handle(State(state): State<AppState>, path: PathValues, query: Quer
     let limit = query.limit()?;
     let after = VersionId(query.number("after")?.unwrap_or(0));
     let learner = path.known_learner(&state).await?.id;
-    let live = state.store.alias(learner, LIVE).await?;
+    let aliases = every_alias(&state, learner).await?;
     let versions = state.store.versions(learner, after, limit).await?;
     let next_after = versions.last().filter(|_| versions.len() == limit).map(|version| version.version);
-    let versions = versions.into_iter().map(|version| VersionView::brief(version, live)).collect();
+    let versions = versions.into_iter().map(|version| VersionView::brief(version, &aliases)).collect();
     Ok(Json(Page { versions, next_after }))
 }

@@ -1,16 +1,17 @@
-//! `GET /v1/learners/{learner}/versions/{version}`: a version with its whole graph.
+//! `GET /v1/learners/{learner}/versions/{version}`: a version with its whole graph, and the growth that made it.
 
 use axum::Json;
 use axum::extract::State;
 
-use super::learner_view::LIVE;
+use super::growth_view::EventView;
 use super::path::PathValues;
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::state::AppState;
 use super::version_view::{NetworkGraph, VersionView};
-use crate::registry::{Version, VersionId};
+use crate::registry::{Alias, Cause, Version, VersionId};
 use crate::stream::LearnerId;
+use crate::training::JournalEvent;
 
 /// The version.
 pub async fn handle(
@@ -21,8 +22,30 @@ pub async fn handle(
     query.only(&[])?;
     let learner = path.known_learner(&state).await?.id;
     let version = find(&state, learner, &path).await?;
-    let live = state.store.alias(learner, LIVE).await?;
-    Ok(Json(VersionView::full(version, live)))
+    let aliases = every_alias(&state, learner).await?;
+    let growth = growth(&state, learner, (version.version, &version.cause)).await?;
+    Ok(Json(VersionView::full(version, &aliases, growth)))
+}
+
+/// The growth that made a version, if one did.
+pub async fn growth(
+    state: &AppState,
+    learner: LearnerId,
+    (version, cause): (VersionId, &Cause),
+) -> Result<Option<EventView>, Problem> {
+    if !matches!(cause, Cause::Growth { .. }) {
+        return Ok(None);
+    }
+    let record = state.store.growth_of(learner, version).await?;
+    Ok(record.and_then(|record| match record.event {
+        JournalEvent::Grown(event) => Some(EventView::of(&event).in_journal(record.position, record.at)),
+        _ => None,
+    }))
+}
+
+/// Every alias of a learner: as many as the limits allow.
+pub async fn every_alias(state: &AppState, learner: LearnerId) -> Result<Vec<Alias>, Problem> {
+    Ok(state.store.aliases(learner, None, usize::MAX).await?)
 }
 
 /// The version that the path names.

@@ -8,6 +8,7 @@ mod cache;
 mod http;
 mod ingest;
 mod register;
+mod registry;
 mod serving;
 mod store;
 mod training;
@@ -17,6 +18,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub use cache::CacheMetrics;
 pub use http::HttpMetrics;
 pub use ingest::IngestMetrics;
+pub use registry::RegistryMetrics;
 pub use serving::ServingMetrics;
 pub use store::StoreMetrics;
 pub use training::TrainingMetrics;
@@ -24,13 +26,15 @@ pub use training::TrainingMetrics;
 /// All metrics of a process.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Registry,
+    page: Registry,
     /// Requests.
     pub http: HttpMetrics,
     /// Examples.
     pub ingest: IngestMetrics,
     /// Trainers and growth.
     pub training: TrainingMetrics,
+    /// Versions and aliases.
+    pub registry: RegistryMetrics,
     /// Predictions.
     pub serving: ServingMetrics,
     /// The database.
@@ -66,21 +70,24 @@ impl Metrics {
             http: HttpMetrics::new(&registry),
             ingest: IngestMetrics::new(served),
             training: TrainingMetrics::new(trained),
+            registry: RegistryMetrics::new(served),
             serving: ServingMetrics::new(served),
             store: StoreMetrics::new(&registry),
-            registry,
+            page: registry,
         }
     }
 
     /// Creates the label sets of a learner that is served at 0; those of training come with its trainer.
     pub fn add_learner(&self, learner: &str) {
         self.ingest.add_learner(learner);
+        self.registry.add_learner(learner);
         self.serving.add_learner(learner);
     }
 
     /// Removes the label sets of a deleted learner that was served; those of training go with its trainer.
     pub fn remove_learner(&self, learner: &str) {
         self.ingest.remove_learner(learner);
+        self.registry.remove_learner(learner);
         self.serving.remove_learner(learner);
     }
 
@@ -88,7 +95,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut page = Vec::new();
         TextEncoder::new()
-            .encode(&self.registry.gather(), &mut page)
+            .encode(&self.page.gather(), &mut page)
             .expect("writing text to memory cannot fail: every metric has a name and a help text");
         String::from_utf8(page).expect("the text encoder writes UTF-8")
     }

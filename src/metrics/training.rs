@@ -44,7 +44,7 @@ pub struct TrainingMetrics {
     width: IntGaugeVec,
     /// Bytes that a training step holds, by kind.
     pub memory: IntGaugeVec,
-    /// Versions published, by outcome: live, kept.
+    /// Versions published, by outcome: live, waiting (accepted while `live` was pinned), kept.
     pub published: IntCounterVec,
     /// Where rows come from.
     pub cache: CacheMetrics,
@@ -62,7 +62,7 @@ impl TrainingMetrics {
     /// The kinds of memory of a training step.
     pub const MEMORY: [&str; 6] = ["weights", "optimizer", "activations", "gradients", "scratch", "peak"];
     /// The outcomes of publishing.
-    pub const PUBLISHED: [&str; 2] = ["live", "kept"];
+    pub const PUBLISHED: [&str; 3] = ["live", "waiting", "kept"];
 
     pub(super) fn new(registry: &Registry) -> Self {
         let learner: &[&str] = &["learner"];
@@ -122,7 +122,7 @@ impl TrainingMetrics {
             published: counters(
                 registry,
                 "versions_published_total",
-                "Versions published, by outcome: live, kept.",
+                "Versions published, by outcome: live, waiting (accepted while live was pinned), kept.",
                 &["learner", "outcome"],
             ),
             cache: CacheMetrics::new(registry),

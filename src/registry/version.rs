@@ -139,3 +139,23 @@ pub struct Version {
     /// Whether the weights are still kept.
     pub weights_kept: bool,
 }
+
+/// A version in a lineage: what is told of it without its model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ancestor {
+    /// Its number.
+    pub version: VersionId,
+    /// The version it came from.
+    pub parent: Option<VersionId>,
+    /// Why it exists.
+    pub cause: Cause,
+    /// The newest example it was trained on.
+    pub trained_seq: Seq,
+    /// When it was committed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// What was measured.
+    pub metrics: VersionMetrics,
+    /// Whether the weights are still kept.
+    pub weights_kept: bool,
+}

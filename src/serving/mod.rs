@@ -4,6 +4,7 @@
 //! answers all of it from one snapshot. Loading, verifying and warming a version happens beside that path; a version
 //! becomes visible whole, by one swap of a pointer.
 
+mod aliases;
 mod batcher;
 pub mod loader;
 mod model;

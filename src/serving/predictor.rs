@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::aliases::AliasCache;
 use super::batcher::Batcher;
 use super::loader::{self, VersionCache};
 use super::model::LoadedModel;
@@ -17,7 +18,7 @@ use super::slot::{Slot, Slots};
 use crate::compute::pool::Occupied;
 use crate::config::ServingConfig;
 use crate::metrics::ServingMetrics;
-use crate::registry::{RegistryStore, VersionId};
+use crate::registry::{AliasName, LIVE, RegistryStore, VersionId};
 use crate::stream::{LearnerId, LearnerName, Row, StoreError};
 
 /// Which version answers.
@@ -61,6 +62,9 @@ pub enum PredictError {
     /// No such version. A 404.
     #[error("the learner has no version {0}")]
     UnknownVersion(VersionId),
+    /// No such alias. A 404.
+    #[error("the learner has no such alias")]
+    UnknownAlias,
     /// The weights of this version were dropped. A 410.
     #[error("the weights of version {0} are no longer kept")]
     WeightsGone(VersionId),
@@ -81,9 +85,6 @@ pub enum PredictError {
     Stopping,
 }
 
-/// The alias that predictions use by default.
-const LIVE: &str = "live";
-
 /// Pauses between tries to load what `live` names while the store fails; the last one repeats.
 const RETRY_AFTER: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
@@ -99,6 +100,7 @@ struct Inner {
     metrics: ServingMetrics,
     slots: Slots,
     versions: VersionCache,
+    aliases: AliasCache,
     queue: Arc<Queue>,
     threads: Mutex<Vec<Occupied>>,
     runtime: Handle,
@@ -122,6 +124,7 @@ impl Predictor {
             metrics,
             slots: Slots::default(),
             versions: VersionCache::new(config.cached_versions),
+            aliases: AliasCache::default(),
             queue,
             threads: Mutex::new(threads),
             runtime: Handle::current(),
@@ -166,6 +169,28 @@ impl Predictor {
         }
     }
 
+    /// What an alias names: at most a second old, or older where the store does not answer.
+    pub async fn resolve(&self, learner: LearnerId, alias: &AliasName) -> Result<VersionId, PredictError> {
+        self.inner.aliases.resolve(&*self.inner.store, learner, alias).await
+    }
+
+    /// Aliases of a learner were changed: the next prediction by one of them asks the store.
+    pub fn aliases_changed(&self, learner: LearnerId) {
+        self.inner.aliases.forget(learner);
+    }
+
+    /// Loads, verifies and warms a version as the store has it now, and keeps it in memory: whether it can answer, asked
+    /// before an alias moves to it.
+    pub async fn prepare(&self, learner: LearnerId, version: VersionId) -> Result<(), PredictError> {
+        let inner = &self.inner;
+        let _turn = inner.versions.loading.lock().await;
+        let model = loader::load(&*inner.store, learner, version).await?;
+        if inner.versions.get(learner, version).is_none() {
+            inner.versions.insert(learner, model);
+        }
+        Ok(())
+    }
+
     /// The version that answers now.
     pub fn serving(&self, learner: LearnerId) -> Option<VersionId> {
         Some(self.inner.slots.get(learner)?.live()?.version)
@@ -175,6 +200,7 @@ impl Predictor {
     pub fn forget(&self, learner: LearnerId) {
         self.inner.slots.remove(learner);
         self.inner.versions.forget(learner);
+        self.inner.aliases.forget(learner);
     }
 
     /// Predicts these rows.
@@ -320,7 +346,7 @@ impl PredictError {
             Self::Damaged(_) => Some("damaged"),
             Self::Failed(_) | Self::NotLoaded | Self::Store(_) => Some("failed"),
             Self::Stopping => Some("stopping"),
-            Self::UnknownVersion(_) | Self::WeightsGone(_) => None,
+            Self::UnknownVersion(_) | Self::UnknownAlias | Self::WeightsGone(_) => None,
         }
     }
 }

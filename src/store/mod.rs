@@ -4,6 +4,7 @@
 //! suite of tests runs over every store. What is not SQL is written once, here: how values stand in columns, how rows are
 //! read, what becomes of an append. Opened by `cli`; everybody else sees `dyn Store`.
 
+mod alias_entry;
 mod appending;
 mod blob_bytes;
 mod columns;

@@ -14,7 +14,9 @@ use super::failure::{broken_off, damaged};
 use super::placement::Standing;
 use super::values::{digest, document, number, time};
 use crate::registry::retention::Kept;
-use crate::registry::{BlobDigest, Version, VersionId};
+use crate::registry::{
+    Actor, Alias, AliasAction, AliasName, AliasRecord, Ancestor, BlobDigest, Cause, Version, VersionId,
+};
 use crate::stream::{
     Correction, CorrectionKind, Entry, Label, LearnerId, LearnerName, Seq, StoreError, StoredExample, row_codec,
 };
@@ -150,6 +152,26 @@ pub(super) fn version(learner: LearnerId, row: &impl Columns) -> Result<Version,
     })
 }
 
+/// A version in a lineage.
+pub(super) fn ancestor(learner: LearnerId, row: &impl Columns) -> Result<Ancestor, StoreError> {
+    let version = version_id(learner, row)?;
+    let what = version_name(learner, version);
+    Ok(Ancestor {
+        version,
+        parent: parent(row, &what)?,
+        cause: document(row.text("cause")?, &what)?,
+        trained_seq: Seq(number(row.integer("trained_seq")?, &what)?),
+        created_at: time(row.integer("created_at")?, &what)?,
+        metrics: document(row.text("metrics")?, &what)?,
+        weights_kept: row.flag("weights_kept")?,
+    })
+}
+
+/// Why a version exists.
+pub(super) fn cause(learner: LearnerId, version: VersionId, text: &str) -> Result<Cause, StoreError> {
+    document(text, version_name(learner, version))
+}
+
 /// What retention looks at of a version.
 pub(super) fn kept(learner: LearnerId, row: &impl Columns) -> Result<Kept, StoreError> {
     let version = version_id(learner, row)?;
@@ -159,7 +181,52 @@ pub(super) fn kept(learner: LearnerId, row: &impl Columns) -> Result<Kept, Store
 
 /// The version that an alias names.
 pub(super) fn aliased(learner: LearnerId, version: i64) -> Result<VersionId, StoreError> {
-    Ok(VersionId(number(version, format_args!("an alias of learner {}", learner.0))?))
+    Ok(VersionId(number(version, alias_what(learner))?))
+}
+
+/// An alias with the time of its newest change.
+pub(super) fn alias(learner: LearnerId, row: &impl Columns) -> Result<Alias, StoreError> {
+    let waiting = row.optional_integer("waiting")?;
+    Ok(Alias {
+        name: alias_name(learner, row)?,
+        version: aliased(learner, row.integer("version")?)?,
+        pinned: row.flag("pinned")?,
+        waiting: waiting.map(|waiting| aliased(learner, waiting)).transpose()?,
+        generation: number(row.integer("generation")?, alias_what(learner))?,
+        changed_at: time(row.integer("at")?, alias_what(learner))?,
+    })
+}
+
+/// An alias's name.
+pub(super) fn alias_name(learner: LearnerId, row: &impl Columns) -> Result<AliasName, StoreError> {
+    AliasName::parse(row.text("alias")?).ok_or_else(|| damaged(alias_what(learner), "its name is none"))
+}
+
+/// A change in an alias's history.
+pub(super) fn alias_change(learner: LearnerId, row: &impl Columns) -> Result<AliasRecord, StoreError> {
+    let what = alias_what(learner);
+    let version = |column| row.optional_integer(column)?.map(|version| aliased(learner, version)).transpose();
+    let action = AliasAction::parse(row.text("action")?);
+    Ok(AliasRecord {
+        generation: number(row.integer("generation")?, &what)?,
+        action: action.ok_or_else(|| damaged(&what, "its change is none that is known"))?,
+        from: version("from_version")?,
+        to: version("to_version")?,
+        pinned: row.flag("pinned")?,
+        actor: Actor::stored(row.text("actor")?.to_owned()),
+        reason: row.optional_text("reason")?.map(str::to_owned),
+        at: time(row.integer("at")?, &what)?,
+    })
+}
+
+/// A generation of an alias.
+pub(super) fn generation(learner: LearnerId, generation: i64) -> Result<u64, StoreError> {
+    number(generation, alias_what(learner))
+}
+
+/// The version that a checkpoint's trainer accepted last.
+pub(super) fn accepted(learner: LearnerId, version: i64) -> Result<VersionId, StoreError> {
+    Ok(VersionId(number(version, checkpoint_name(learner))?))
 }
 
 /// The digest of a version's weights.
@@ -174,6 +241,7 @@ pub(super) fn checkpoint(learner: LearnerId, row: &impl Columns) -> Result<Check
         position: number(row.integer("position")?, &what)?,
         trained_seq: Seq(number(row.integer("trained_seq")?, &what)?),
         last_version: VersionId(number(row.integer("last_version")?, &what)?),
+        accepted: accepted(learner, row.integer("accepted")?)?,
         model: document(row.text("model")?, &what)?,
         weights: digest(row.bytes("weights")?, &what)?,
         optimizer: digest(row.bytes("optimizer")?, &what)?,
@@ -235,6 +303,10 @@ fn parent(row: &impl Columns, what: &str) -> Result<Option<VersionId>, StoreErro
 
 fn version_name(learner: LearnerId, version: VersionId) -> String {
     format!("version {version} of learner {}", learner.0)
+}
+
+fn alias_what(learner: LearnerId) -> String {
+    format!("an alias of learner {}", learner.0)
 }
 
 fn checkpoint_name(learner: LearnerId) -> String {

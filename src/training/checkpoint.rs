@@ -14,6 +14,8 @@ pub struct Checkpoint {
     pub trained_seq: Seq,
     /// The newest version number given.
     pub last_version: VersionId,
+    /// The version that the trainer accepted last: what the gate compares with, whatever an operator made `live`.
+    pub accepted: VersionId,
     /// The network with its encoder and targets.
     pub model: Model,
     /// The weights file.

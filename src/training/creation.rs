@@ -83,6 +83,7 @@ pub(super) async fn put_blobs(store: &dyn Store, first: First) -> Result<(NewVer
         position: 0,
         trained_seq: Seq(0),
         last_version: VersionId(1),
+        accepted: VersionId(1),
         model: first.model,
         weights: digest,
         optimizer,

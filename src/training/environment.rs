@@ -13,6 +13,7 @@ use super::store::Store;
 use crate::compute::pool::Pool;
 use crate::config::TrainingConfig;
 use crate::metrics::TrainingMetrics;
+use crate::registry::Retention;
 use crate::stream::cache::{self, StreamIdentity};
 use crate::stream::{LearnerId, StoreError};
 
@@ -54,6 +55,12 @@ impl Environment {
         if let Some(folder) = &self.config.cache_folder {
             cache::sweep(folder, known);
         }
+    }
+
+    /// Which versions keep their weights.
+    pub fn retention(&self) -> Retention {
+        let config = self.config.retention;
+        Retention { newest: config.newest, per_doubling: config.per_doubling, alias_moves: config.alias_moves }
     }
 
     /// How long a lease lasts.

@@ -1,5 +1,8 @@
 //! The gate: whether a candidate may become `live`.
 //!
+//! What it is compared with, "live" below, is the version that the trainer accepted last: an operator who moves or pins the
+//! alias changes nothing here.
+//!
 //! A pure function of two evaluations on the same rows. Called by the trainer every `publish_rows` rows and before a
 //! grown network goes live.
 

@@ -208,6 +208,7 @@ impl Trainer {
         let snapshot = Snapshot {
             position: origin.position,
             last_version: version,
+            accepted: if goes_live { version } else { self.accepted },
             model: &grown.model,
             state: &grown.state,
             progress: &progress,
@@ -239,17 +240,20 @@ impl Trainer {
         let kept = self.environment.metrics.published.with_label_values(&[self.name.as_str(), "kept"]);
         kept.inc_by(u64::from(!teacher_is_version) + u64::from(!goes_live));
         if goes_live {
-            self.went_live(version)?;
+            self.was_accepted(version)?;
         }
         Ok(())
     }
 
-    /// Whether `live` moves to the student: the teacher is live, or would pass the gate (both compute the same).
+    /// Whether the student is accepted: the teacher is the accepted version, or passes the gate (both compute the same).
+    /// Unlike a pass over history, a growth need not be better: what comes after it begins at what it has room for.
     fn student_goes_live(&mut self) -> Result<bool, TrainingError> {
-        if self.progress.is_version && self.progress.parent == self.live {
+        if self.progress.is_version && self.progress.parent == self.accepted {
             return Ok(true);
         }
-        Ok(self.measure()?.passed)
+        let outcome = self.measure()?;
+        self.accepted_version = None;
+        Ok(outcome.passed)
     }
 
     fn show_growth(&self, event: &GrowthEvent) {
@@ -305,6 +309,7 @@ impl Trainer {
         let snapshot = Snapshot {
             position: origin.position,
             last_version: self.last_version,
+            accepted: self.accepted,
             model: &self.model,
             state: &state,
             progress: &self.progress,

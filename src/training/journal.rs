@@ -42,7 +42,7 @@ pub enum JournalEvent {
     Refused { seq: Seq, op: Option<GrowthOp>, trigger: Trigger, ticket: Option<u64>, refusal: Refusal },
     /// The gate measured.
     Gate { seq: Seq, outcome: GateOutcome },
-    /// A version was published.
+    /// A version was published. `live`: it was accepted, so that `live` moved to it unless an operator had pinned it.
     Published { version: VersionId, cause: Cause, live: bool },
     /// A non-finite number was met and the step undone.
     NonFinite { seqs: Vec<Seq>, what: String },
@@ -134,7 +134,7 @@ pub struct GateOutcome {
     pub rows: usize,
     /// Mean loss of the candidate.
     pub candidate_loss: Option<f64>,
-    /// Mean loss of the live version.
+    /// Mean loss of the version that was accepted last, whatever `live` names.
     pub live_loss: Option<f64>,
 }
 

@@ -45,7 +45,7 @@ impl Trainer {
         tracing::info!(learner = %self.name, position, "the state before this input is needed: it is computed again");
         // What is held goes first, so that there are never two states in memory.
         self.learned = Learned::default();
-        self.live_version = None;
+        self.accepted_version = None;
         self.rows.clear();
         let (commits, stride) = (self.commits, self.stride);
         *self = Self::from_checkpoint(&environment, self.learner, self.fence)?;
@@ -62,7 +62,6 @@ impl Trainer {
         let record = environment.wait(store.learner_by_id(learner))?.ok_or(TrainingError::Gone)?;
         let checkpoint = environment.wait(store.checkpoint(learner))?.ok_or_else(|| missing("checkpoint"))?;
         let progress = read_progress(&checkpoint)?;
-        let live = environment.wait(store.alias(learner, "live"))?.ok_or_else(|| missing("live version"))?;
         let network = &checkpoint.model.network;
         let weights_file = blob(environment, checkpoint.weights)?;
         let optimizer_file = blob(environment, checkpoint.optimizer)?;
@@ -87,8 +86,8 @@ impl Trainer {
             position: checkpoint.position,
             trained_seq: checkpoint.trained_seq,
             last_version: checkpoint.last_version,
-            live,
-            live_version: None,
+            accepted: checkpoint.accepted,
+            accepted_version: None,
             rows,
             assembly: Assembly::default(),
             results: Vec::new(),

@@ -21,7 +21,7 @@ use super::store::{Commit, NewVersion, TicketOutcome};
 use super::trainer::Trainer;
 use crate::growth::{self, GrowthRequest, State};
 use crate::network::{Parameters, weights};
-use crate::registry::{BlobDigest, Cause, Model, VersionId, VersionMetrics};
+use crate::registry::{BlobDigest, Cause, LIVE, Model, VersionId, VersionMetrics};
 use crate::stream::{Schema, Seq};
 
 /// Commits between two sweeps of what nothing names any more.
@@ -31,8 +31,11 @@ pub(super) const CHECKPOINT_SHARE: u32 = 10;
 /// The probability that all new classes together get when a set-back brings them into an older network.
 pub(super) const NEW_CLASS_PROBABILITY: f64 = 1e-3;
 
-/// What `live` names, loaded for as long as it is measured.
-pub(super) struct LiveVersion {
+/// The version that was accepted last, loaded for as long as it is measured.
+///
+/// The gate compares with it and a set-back begins at it, never with what `live` names: operators move `live` as they
+/// like, and no move of theirs may change what a trainer learns.
+pub(super) struct AcceptedVersion {
     pub version: VersionId,
     pub trained_seq: Seq,
     pub model: Model,
@@ -43,6 +46,7 @@ pub(super) struct LiveVersion {
 pub(super) struct Snapshot<'a> {
     pub position: u64,
     pub last_version: VersionId,
+    pub accepted: VersionId,
     pub model: &'a Model,
     pub state: &'a State,
     pub progress: &'a Progress,
@@ -60,6 +64,7 @@ pub(super) struct Written {
 #[derive(Default)]
 pub(super) struct Visible {
     pub versions: Vec<NewVersion>,
+    /// What is accepted: `live` moves to it unless it is pinned.
     pub live: Option<VersionId>,
     pub journal: Vec<JournalEvent>,
     pub tickets: Vec<TicketOutcome>,
@@ -67,47 +72,45 @@ pub(super) struct Visible {
 }
 
 impl Trainer {
-    /// Measures what would be published of the state against the live version on the newest holdout rows.
+    /// Measures what would be published of the state against the accepted version on the newest holdout rows.
     pub fn measure(&mut self) -> Result<GateOutcome, TrainingError> {
         let seqs = self.history.newest_holdout(self.trained_seq, self.progress.training.gate_rows);
         let environment = self.environment.clone();
         let examples = self.rows.fetch(&seqs)?;
-        self.load_live()?;
-        let live = self.live_version.as_ref().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
+        self.load_accepted()?;
+        let accepted = self.accepted_version.as_ref().ok_or_else(no_accepted_version)?;
         let (model, parameters) = (&self.model, self.learned.published()?);
         let unit = model.targets.scale();
-        let (candidate, live) = environment.compute(|| {
+        let (candidate, accepted) = environment.compute(|| {
             let score = |model: &Model, parameters: &Parameters| {
                 let rows = EncodedRows::encode(model, examples.iter().map(|example| &**example));
                 Evaluation::of(model, parameters, &rows, unit, &environment.device)
             };
-            Ok::<_, TrainingError>((score(model, &parameters)?, score(&live.model, &live.parameters)?))
+            Ok::<_, TrainingError>((score(model, &parameters)?, score(&accepted.model, &accepted.parameters)?))
         })?;
         self.progress.gate.measured(&candidate);
         self.changed = true;
-        let outcome = judge(&candidate, &live);
+        let outcome = judge(&candidate, &accepted);
         let label = if outcome.passed { "passed" } else { "refused" };
         environment.metrics.gate.with_label_values(&[self.name.as_str(), label]).inc();
         self.results.push(JournalEvent::Gate { seq: self.trained_seq, outcome: outcome.clone() });
         Ok(outcome)
     }
 
-    /// Acts on what the gate found: a new live version, or one refusal more.
+    /// Acts on what the gate found: a new accepted version, or one refusal more.
     pub fn conclude(&mut self, outcome: GateOutcome) -> Result<(), TrainingError> {
+        let deserves = self.deserves_to_serve(&outcome);
         // Its weights are held no longer than they are measured: training must not have another copy beside its own.
-        let live = self.live_version.take();
+        self.accepted_version = None;
         if outcome.passed {
             self.progress.gate.refusals = 0;
-            let is_live = self.progress.is_version && self.progress.parent == self.live;
-            // With no new rows there is no reason to serve anything but the best: not worse is not enough.
-            let live_knows_all = live.is_some_and(|live| live.trained_seq >= self.trained_seq);
-            return if is_live || (live_knows_all && !outcome.improves()) { Ok(()) } else { self.publish() };
+            return if deserves { self.publish() } else { Ok(()) };
         }
         self.progress.gate.refusals += 1;
         tracing::info!(learner = %self.name, seq = self.trained_seq.0, refusals = self.progress.gate.refusals, reason = outcome.reason, "the gate refused");
         if self.progress.gate.refusals >= self.progress.training.gate_patience {
             self.progress.gate.refusals = 0;
-            self.set_back_to_live("the gate kept refusing: back to the live version")?;
+            self.set_back_to_accepted("the gate kept refusing: back to the version accepted last")?;
             return self.checkpoint();
         }
         Ok(())
@@ -118,12 +121,23 @@ impl Trainer {
     pub fn settle(&mut self) -> Result<(), TrainingError> {
         if self.progress.gate.learned {
             let outcome = self.measure()?;
-            self.live_version = None;
-            if outcome.passed {
+            let deserves = self.deserves_to_serve(&outcome);
+            self.accepted_version = None;
+            if deserves {
                 self.publish()?;
             }
         }
         if self.changed { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Whether the state that was just measured is to be accepted: it passed, it is not the accepted version itself, and
+    /// where the accepted version knows all rows that it knows, it is better. With no new rows, in quiet hours, there is
+    /// no reason to serve anything but the best: not worse is not enough.
+    pub fn deserves_to_serve(&self, outcome: &GateOutcome) -> bool {
+        let is_accepted = self.progress.is_version && self.progress.parent == self.accepted;
+        let accepted_knows_all =
+            self.accepted_version.as_ref().is_some_and(|accepted| accepted.trained_seq >= self.trained_seq);
+        outcome.passed && !is_accepted && (!accepted_knows_all || outcome.improves())
     }
 
     /// Commits a checkpoint if the newest one is old enough.
@@ -139,6 +153,7 @@ impl Trainer {
         let snapshot = Snapshot {
             position: self.position,
             last_version: self.last_version,
+            accepted: self.accepted,
             model: &self.model,
             state: &state,
             progress: &self.progress,
@@ -150,7 +165,7 @@ impl Trainer {
         self.after_commit(took)
     }
 
-    /// Publishes the state as a new version and moves `live` to it.
+    /// Publishes the state as a new version and accepts it: `live` moves to it, unless an operator pinned it.
     fn publish(&mut self) -> Result<(), TrainingError> {
         let state = self.learned.state()?;
         let written = self.put_state(&state)?;
@@ -170,6 +185,7 @@ impl Trainer {
         let snapshot = Snapshot {
             position: self.position,
             last_version: version,
+            accepted: version,
             model: &self.model,
             state: &state,
             progress: &progress,
@@ -179,7 +195,7 @@ impl Trainer {
         drop(state);
         self.progress = progress;
         self.last_version = version;
-        self.went_live(version)?;
+        self.was_accepted(version)?;
         tracing::info!(learner = %self.name, version = version.0, seq = self.trained_seq.0, "version published");
         self.after_commit(took)
     }
@@ -189,11 +205,14 @@ impl Trainer {
         self.progress.gate.version_metrics(self.progress.progressive.metrics().progressive_accuracy)
     }
 
-    /// The state is a version, and `live` names it now.
-    pub fn went_live(&mut self, version: VersionId) -> Result<(), TrainingError> {
-        self.live = version;
-        self.live_version = None;
-        self.environment.metrics.published.with_label_values(&[self.name.as_str(), "live"]).inc();
+    /// The state is a version and was accepted. Whether `live` followed is for the store to say: it decided in the commit.
+    pub fn was_accepted(&mut self, version: VersionId) -> Result<(), TrainingError> {
+        self.accepted = version;
+        self.accepted_version = None;
+        let environment = &self.environment;
+        let serves = environment.wait(environment.store.alias(self.learner, LIVE))? == Some(version);
+        let outcome = if serves { "live" } else { "waiting" };
+        environment.metrics.published.with_label_values(&[self.name.as_str(), outcome]).inc();
         Ok(())
     }
 
@@ -231,6 +250,7 @@ impl Trainer {
             position: snapshot.position,
             trained_seq: self.trained_seq,
             last_version: snapshot.last_version,
+            accepted: snapshot.accepted,
             model: snapshot.model.clone(),
             weights,
             optimizer,
@@ -250,19 +270,19 @@ impl Trainer {
         self.commits += 1;
         if self.commits.is_multiple_of(SWEEP_COMMITS) {
             let environment = &self.environment;
-            environment.wait(environment.store.sweep_weights(self.learner, environment.config.keep_versions))?;
+            environment.wait(environment.store.sweep_weights(self.learner, &environment.retention()))?;
         }
         Ok(())
     }
 
-    /// Sets training back to the live version at half the rate. Statistics, classes, categories and features that came since stay:
-    /// their outputs and inputs are added to the live version's network as they were added before.
-    pub fn set_back_to_live(&mut self, reason: &str) -> Result<(), TrainingError> {
-        self.load_live()?;
-        let live = self.live_version.take().ok_or_else(|| TrainingError::Damaged("it has no live version".into()))?;
+    /// Sets training back to the accepted version at half the rate. Statistics, classes, categories and features that came since stay:
+    /// their outputs and inputs are added to that version's network as they were added before.
+    pub fn set_back_to_accepted(&mut self, reason: &str) -> Result<(), TrainingError> {
+        self.load_accepted()?;
+        let accepted = self.accepted_version.take().ok_or_else(no_accepted_version)?;
         let optimizer = self.progress.training.optimizer;
-        let mut state = super::step::first_state(&live.model.network, live.parameters.clone(), &optimizer)?;
-        let mut network = live.model.network.clone();
+        let mut state = super::step::first_state(&accepted.model.network, accepted.parameters.clone(), &optimizer)?;
+        let mut network = accepted.model.network.clone();
         let inputs = self.model.encoder.shape().elements().saturating_sub(network.input().elements());
         let outputs = self.model.targets.outputs().saturating_sub(network.output_shape().elements());
         let added = [
@@ -274,16 +294,17 @@ impl Trainer {
             }),
         ];
         for request in added.into_iter().flatten() {
-            let plan = growth::plan(&network, &request, self.progress.training.seed)
-                .map_err(|refusal| TrainingError::Damaged(format!("the live version cannot be grown: {refusal}")))?;
+            let plan = growth::plan(&network, &request, self.progress.training.seed).map_err(|refusal| {
+                TrainingError::Damaged(format!("the accepted version cannot be grown: {refusal}"))
+            })?;
             state = growth::apply(&plan, &network, &state, &optimizer)?;
             network = plan.student().clone();
         }
-        if let Some(rescaling) = Rescaling::between(&live.model.targets, &self.model.targets) {
+        if let Some(rescaling) = Rescaling::between(&accepted.model.targets, &self.model.targets) {
             rescale(&network, &mut state, &rescaling)?;
         }
-        let same = network == live.model.network && self.model == live.model;
-        self.progress.parent = live.version;
+        let same = network == accepted.model.network && self.model == accepted.model;
+        self.progress.parent = accepted.version;
         self.progress.is_version = same;
         state.optimizer.step = self.learned.steps();
         self.model.network = network;
@@ -298,20 +319,24 @@ impl Trainer {
         Ok(())
     }
 
-    /// Loads what `live` names, unless it is loaded.
-    fn load_live(&mut self) -> Result<(), TrainingError> {
-        if self.live_version.as_ref().is_some_and(|loaded| loaded.version == self.live) {
+    /// Loads the accepted version, unless it is loaded.
+    fn load_accepted(&mut self) -> Result<(), TrainingError> {
+        if self.accepted_version.as_ref().is_some_and(|loaded| loaded.version == self.accepted) {
             return Ok(());
         }
         let environment = self.environment.clone();
         let version = environment
-            .wait(environment.store.version(self.learner, self.live))?
-            .ok_or_else(|| TrainingError::Damaged("its live version is missing".into()))?;
+            .wait(environment.store.version(self.learner, self.accepted))?
+            .ok_or_else(no_accepted_version)?;
         let file = blob(&environment, version.digest)?;
         let network = &version.model.network;
         let parameters = environment.compute(|| weights::from_bytes(&file, network, &environment.device))?;
-        let trained_seq = version.trained_seq;
-        self.live_version = Some(LiveVersion { version: self.live, trained_seq, model: version.model, parameters });
+        let (trained_seq, model) = (version.trained_seq, version.model);
+        self.accepted_version = Some(AcceptedVersion { version: self.accepted, trained_seq, model, parameters });
         Ok(())
     }
+}
+
+fn no_accepted_version() -> TrainingError {
+    TrainingError::Damaged("the version that it accepted last is missing".into())
 }

@@ -242,7 +242,9 @@ impl Trainer {
         // The state before this input met them too: only one that has passed the gate is known to be sound.
         self.progress.nonfinite_in_row = 0;
         let network = self.model.network.clone();
-        self.set_back_to_live("non-finite numbers again after training was set back: back to the live version")?;
+        self.set_back_to_accepted(
+            "non-finite numbers again after training was set back: back to the version accepted last",
+        )?;
         if self.model.network != network {
             work.start = Start::Live;
         }

@@ -63,7 +63,7 @@ pub struct Commit {
     pub checkpoint: Checkpoint,
     /// Versions to publish, in order.
     pub versions: Vec<NewVersion>,
-    /// What `live` names afterwards; `None`: unchanged.
+    /// What the trainer accepts: `live` moves to it, or if an operator pinned it, it waits for `live`; `None`: nothing new.
     pub live: Option<VersionId>,
     /// Results for the journal, in order.
     pub journal: Vec<JournalEvent>,
@@ -144,6 +144,9 @@ pub trait TrainingStore: Send + Sync + 'static {
         kinds: &[&str],
         limit: usize,
     ) -> Result<Vec<JournalRecord>, StoreError>;
+
+    /// The event of the growth that made a version; `None` for versions that no growth made.
+    async fn growth_of(&self, learner: LearnerId, version: VersionId) -> Result<Option<JournalRecord>, StoreError>;
 
     /// Commits a trainer's progress. `StoreError::LeaseLost` if the fence is old; then nothing changed.
     async fn commit(&self, fence: Fence, commit: Commit) -> Result<(), StoreError>;

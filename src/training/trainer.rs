@@ -18,7 +18,7 @@ use super::journal::{JournalEvent, JournalRecord};
 use super::learned::Learned;
 use super::passes::NextPass;
 use super::progress::Progress;
-use super::publish::LiveVersion;
+use super::publish::AcceptedVersion;
 use super::rows::Rows;
 use super::status::{TrainerStatus, TrainingState};
 use super::steps::{Advance, Work};
@@ -44,10 +44,10 @@ pub(super) struct Trainer {
     pub position: u64,
     pub trained_seq: Seq,
     pub last_version: VersionId,
-    /// What `live` names.
-    pub live: VersionId,
+    /// The version that was accepted last: what `live` names unless an operator says otherwise.
+    pub accepted: VersionId,
     /// Its model and weights, while the gate needs them.
-    pub live_version: Option<LiveVersion>,
+    pub accepted_version: Option<AcceptedVersion>,
     pub rows: Rows,
     /// The memory of batches.
     pub assembly: Assembly,

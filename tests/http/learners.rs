@@ -13,7 +13,7 @@ async fn a_new_learner_is_shown_whole_and_predicts_at_once() {
     let shown = server.get("/v1/learners/cats").await.expect(200);
     assert_eq!(shown["name"], "cats");
     assert_eq!((&shown["head_seq"], &shown["trained_seq"]), (&json!(0), &json!(0)));
-    assert_eq!(shown["live"], json!({"version": 1, "trained_seq": 0}));
+    assert_eq!(shown["live"], json!({"version": 1, "pinned": false, "trained_seq": 0}));
     assert_eq!(shown["network"]["layers"], 2);
     let ids: Vec<&str> =
         shown["network"]["nodes"].as_array().unwrap().iter().map(|node| node["id"].as_str().unwrap()).collect();

@@ -1,5 +1,6 @@
 //! The HTTP surface against a real server on loopback: SQLite in a temporary folder, real trainers, a real client.
 
+mod aliases;
 mod bad_input;
 mod corrections;
 mod examples;

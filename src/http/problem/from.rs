@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, header};
 
 use super::{Kind, Problem};
 use crate::growth::Refusal;
+use crate::registry::AliasError;
 use crate::serving::PredictError;
 use crate::stream::decode::DecodeError;
 use crate::stream::intake::IntakeError;
@@ -24,6 +25,11 @@ impl Problem {
     /// There is no learner of this name.
     pub fn learner_not_found() -> Self {
         Self::new(Kind::LearnerNotFound, "there is no learner of this name")
+    }
+
+    /// The learner has no such alias.
+    pub fn alias_not_found() -> Self {
+        Self::new(Kind::AliasNotFound, "the learner has no such alias")
     }
 
     /// What the layers for load and time refuse.
@@ -81,12 +87,33 @@ impl From<PredictError> for Problem {
             PredictError::QueueFull => Self::new(Kind::QueueFull, detail),
             PredictError::Deadline => Self::new(Kind::Timeout, detail),
             PredictError::UnknownVersion(_) => Self::new(Kind::VersionNotFound, detail),
+            PredictError::UnknownAlias => Self::alias_not_found(),
             PredictError::WeightsGone(_) => Self::new(Kind::WeightsGone, detail),
             PredictError::Damaged(_) => Self::new(Kind::VersionDamaged, detail),
             PredictError::NotLoaded => Self::new(Kind::NotReady, detail),
             PredictError::Stopping => Self::new(Kind::Stopping, detail),
             PredictError::Failed(_) => Self::internal(&detail),
             PredictError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AliasError> for Problem {
+    fn from(error: AliasError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AliasError::Changed(generation) => {
+                Self::new(Kind::PreconditionFailed, detail).with_member("generation", generation.into())
+            }
+            AliasError::Unknown => Self::alias_not_found(),
+            AliasError::Pinned => Self::new(Kind::AliasPinned, detail),
+            AliasError::Waits(_) => Self::new(Kind::Conflict, detail),
+            AliasError::Reserved => Self::new(Kind::AliasReserved, detail),
+            AliasError::TooMany(_) => Self::new(Kind::TooManyAliases, detail),
+            AliasError::UnknownVersion(_) => Self::new(Kind::VersionNotFound, detail),
+            AliasError::WeightsGone(_) => Self::new(Kind::VersionNotLoadable, detail),
+            AliasError::LearnerGone => Self::learner_not_found(),
+            AliasError::Store(error) => error.into(),
         }
     }
 }

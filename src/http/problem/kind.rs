@@ -37,6 +37,20 @@ pub enum Kind {
     RequestInProgress,
     /// The document was changed by others again and again.
     Conflict,
+    /// The alias is pinned.
+    AliasPinned,
+    /// The alias cannot be deleted.
+    AliasReserved,
+    /// The learner has as many aliases as it may.
+    TooManyAliases,
+    /// An alias cannot move to a version that cannot be loaded.
+    VersionNotLoadable,
+    /// No older version was live.
+    NothingToRollBackTo,
+    /// The alias is not what the client says that it is.
+    PreconditionFailed,
+    /// The alias's name is none.
+    InvalidAlias,
     /// The weights of the version were dropped.
     WeightsGone,
     /// The body is larger than it may be.
@@ -124,6 +138,17 @@ impl Kind {
             Self::TooManyLearners => (S::CONFLICT, "too_many_learners", "There are too many learners"),
             Self::RequestInProgress => (S::CONFLICT, "request_in_progress", "The same request is in progress"),
             Self::Conflict => (S::CONFLICT, "conflict", "The learner was changed meanwhile"),
+            Self::AliasPinned => (S::CONFLICT, "alias_pinned", "The alias is pinned"),
+            Self::AliasReserved => (S::CONFLICT, "alias_reserved", "The alias cannot be deleted"),
+            Self::TooManyAliases => (S::CONFLICT, "too_many_aliases", "There are too many aliases"),
+            Self::VersionNotLoadable => (S::CONFLICT, "version_not_loadable", "The version cannot be loaded"),
+            Self::NothingToRollBackTo => {
+                (S::CONFLICT, "nothing_to_roll_back_to", "There is no older version to go back to")
+            }
+            Self::PreconditionFailed => {
+                (S::PRECONDITION_FAILED, "precondition_failed", "The alias was changed meanwhile")
+            }
+            Self::InvalidAlias => (S::UNPROCESSABLE_ENTITY, "invalid_alias", "The alias's name is at fault"),
             Self::WeightsGone => (S::GONE, "weights_gone", "The weights are no longer kept"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
             Self::TooManyRows => (S::PAYLOAD_TOO_LARGE, "too_many_rows", "There are too many rows"),

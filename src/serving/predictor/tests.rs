@@ -11,7 +11,9 @@ use super::*;
 use crate::metrics::Metrics;
 use crate::network::builders::NetworkSpec;
 use crate::network::{initialize, weights};
-use crate::registry::{BlobDigest, Cause, Model, Version, VersionMetrics};
+use crate::registry::{
+    Alias, AliasError, AliasOrder, AliasRecord, Ancestor, BlobDigest, Cause, Model, Retention, Version, VersionMetrics,
+};
 use crate::stream::{Encoder, Feature, FeatureKind, Schema, Seq, Targets, Task, Value};
 
 const LEARNER: LearnerId = LearnerId(7);
@@ -21,6 +23,8 @@ struct Registry {
     versions: Mutex<BTreeMap<VersionId, Version>>,
     blobs: Mutex<BTreeMap<BlobDigest, Vec<u8>>>,
     live: Mutex<Option<VersionId>>,
+    /// What aliases other than `live` name; `None`: the store fails.
+    others: Mutex<Option<BTreeMap<String, VersionId>>>,
     blobs_read: AtomicUsize,
 }
 
@@ -46,11 +50,65 @@ impl RegistryStore for Registry {
         Ok(versions.values().filter(|version| version.version > after).take(limit).cloned().collect())
     }
 
-    async fn alias(&self, _: LearnerId, _: &str) -> Result<Option<VersionId>, StoreError> {
-        Ok(*self.live.lock().unwrap())
+    async fn lineage(&self, _: LearnerId, _: VersionId, _: usize) -> Result<Vec<Ancestor>, StoreError> {
+        unreachable!("predictions ask for no lineage")
     }
 
-    async fn sweep_weights(&self, _: LearnerId, _: usize) -> Result<u64, StoreError> {
+    async fn alias(&self, _: LearnerId, alias: &str) -> Result<Option<VersionId>, StoreError> {
+        if alias == LIVE {
+            return Ok(*self.live.lock().unwrap());
+        }
+        let others = self.others.lock().unwrap();
+        let others = others.as_ref().ok_or_else(|| StoreError::Unavailable("it is gone".into()))?;
+        Ok(others.get(alias).copied())
+    }
+
+    async fn alias_state(&self, _: LearnerId, _: &AliasName) -> Result<Option<Alias>, StoreError> {
+        unreachable!("predictions ask only for what an alias names")
+    }
+
+    async fn aliases(&self, _: LearnerId, _: Option<&AliasName>, _: usize) -> Result<Vec<Alias>, StoreError> {
+        unreachable!("predictions ask only for what an alias names")
+    }
+
+    async fn pinned_aliases(&self) -> Result<Vec<(LearnerId, AliasName)>, StoreError> {
+        unreachable!("predictions ask only for what an alias names")
+    }
+
+    async fn change_alias(&self, _: LearnerId, _: &AliasOrder) -> Result<Option<Alias>, AliasError> {
+        unreachable!("predictions change no alias")
+    }
+
+    async fn alias_history(
+        &self,
+        _: LearnerId,
+        _: &AliasName,
+        _: u64,
+        _: usize,
+    ) -> Result<Vec<AliasRecord>, StoreError> {
+        unreachable!("predictions ask only for what an alias names")
+    }
+
+    async fn alias_at(
+        &self,
+        _: LearnerId,
+        _: &AliasName,
+        _: OffsetDateTime,
+    ) -> Result<Option<AliasRecord>, StoreError> {
+        unreachable!("predictions ask only for what an alias names")
+    }
+
+    async fn alias_targets(
+        &self,
+        _: LearnerId,
+        _: &AliasName,
+        _: VersionId,
+        _: usize,
+    ) -> Result<Vec<VersionId>, StoreError> {
+        unreachable!("predictions ask only for what an alias names")
+    }
+
+    async fn sweep_weights(&self, _: LearnerId, _: &Retention) -> Result<u64, StoreError> {
         Ok(0)
     }
 }
@@ -312,4 +370,37 @@ async fn a_forgotten_learner_and_a_stopped_predictor_answer_no_more() {
     fixture.predictor.forget(LEARNER);
     assert!(matches!(fixture.predict(VersionChoice::Live, 1).await, Err(PredictError::NotLoaded)));
     assert_eq!(fixture.predictor.serving(LEARNER), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_is_asked_of_the_store_once_it_changed_and_known_while_the_store_fails() {
+    let Fixture { registry, predictor, .. } = fixture(3, ServingConfig::default()).await;
+    let canary = AliasName::parse("canary").unwrap();
+    let names = |version: u64| *registry.others.lock().unwrap() = Some([("canary".into(), VersionId(version))].into());
+    assert!(matches!(predictor.resolve(LEARNER, &canary).await, Err(PredictError::Store(_))));
+    *registry.others.lock().unwrap() = Some(BTreeMap::new());
+    assert!(matches!(predictor.resolve(LEARNER, &canary).await, Err(PredictError::UnknownAlias)));
+    names(2);
+    assert_eq!(predictor.resolve(LEARNER, &canary).await.unwrap(), VersionId(2));
+    names(3);
+    predictor.aliases_changed(LEARNER);
+    assert_eq!(predictor.resolve(LEARNER, &canary).await.unwrap(), VersionId(3));
+    *registry.others.lock().unwrap() = None;
+    assert_eq!(predictor.resolve(LEARNER, &canary).await.unwrap(), VersionId(3));
+    predictor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_prepared_as_the_store_has_it_now() {
+    let Fixture { registry, predictor, .. } = fixture(2, ServingConfig::default()).await;
+    predictor.prepare(LEARNER, VersionId(2)).await.unwrap();
+    assert!(matches!(predictor.prepare(LEARNER, VersionId(9)).await, Err(PredictError::UnknownVersion(_))));
+    registry.blobs.lock().unwrap().clear();
+    assert!(
+        matches!(predictor.prepare(LEARNER, VersionId(2)).await, Err(PredictError::Damaged(_))),
+        "what is in memory proves nothing of what a restart will find"
+    );
+    registry.change(2, |version| version.weights_kept = false);
+    assert!(matches!(predictor.prepare(LEARNER, VersionId(2)).await, Err(PredictError::WeightsGone(_))));
+    predictor.stop().await;
 }

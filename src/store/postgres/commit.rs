@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::write::WriteTransaction;
-use super::{PostgresStore, blobs, journal, learners, leases, tickets, versions};
-use crate::registry::BlobDigest;
+use super::{PostgresStore, aliases, blobs, journal, learners, leases, tickets, versions};
+use crate::registry::{BlobDigest, VersionId};
 use crate::store::values::{json, kept};
 use crate::store::{commits, rows};
 use crate::stream::{LearnerId, StoreError};
@@ -27,7 +27,7 @@ impl PostgresStore {
 
     pub(super) async fn read_checkpoint(&self, learner: LearnerId) -> Result<Option<Checkpoint>, StoreError> {
         let row = sqlx::query(
-            "SELECT position, trained_seq, last_version, weights, optimizer, model, progress
+            "SELECT position, trained_seq, last_version, accepted, weights, optimizer, model, progress
              FROM checkpoints WHERE learner_id = $1",
         )
         .bind(learner.0)
@@ -48,7 +48,8 @@ async fn publish(
         versions::insert(transaction, learner, version).await?;
     }
     if let Some(version) = commit.live {
-        versions::point(transaction, learner, versions::LIVE, version).await?;
+        // A pin of an operator, made at any time before this transaction, holds `live` where it is.
+        aliases::accept(transaction, learner, version).await?;
     }
     let replaced = checkpoint_blobs(transaction, learner).await?;
     replace_checkpoint(transaction, learner, &commit.checkpoint).await?;
@@ -70,10 +71,11 @@ pub(super) async fn replace_checkpoint(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO checkpoints
-         (learner_id, position, trained_seq, last_version, weights, optimizer, model, progress)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         (learner_id, position, trained_seq, last_version, accepted, weights, optimizer, model, progress)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (learner_id) DO UPDATE SET
          position = excluded.position, trained_seq = excluded.trained_seq, last_version = excluded.last_version,
+         accepted = excluded.accepted,
          weights = excluded.weights, optimizer = excluded.optimizer, model = excluded.model,
          progress = excluded.progress",
     )
@@ -81,6 +83,7 @@ pub(super) async fn replace_checkpoint(
     .bind(kept(checkpoint.position)?)
     .bind(kept(checkpoint.trained_seq.0)?)
     .bind(kept(checkpoint.last_version.0)?)
+    .bind(kept(checkpoint.accepted.0)?)
     .bind(checkpoint.weights.as_bytes().as_slice())
     .bind(checkpoint.optimizer.as_bytes().as_slice())
     .bind(json(&checkpoint.model)?)
@@ -88,6 +91,18 @@ pub(super) async fn replace_checkpoint(
     .execute(&mut **transaction)
     .await?;
     Ok(())
+}
+
+/// The version that a learner's trainer accepted last.
+pub(super) async fn accepted(
+    transaction: &mut WriteTransaction,
+    learner: LearnerId,
+) -> Result<Option<VersionId>, StoreError> {
+    let accepted: Option<i64> = sqlx::query_scalar("SELECT accepted FROM checkpoints WHERE learner_id = $1")
+        .bind(learner.0)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    accepted.map(|version| rows::accepted(learner, version)).transpose()
 }
 
 async fn checkpoint_blobs(

@@ -14,8 +14,9 @@ use crate::training::Change;
 const ROWS_AT_ONCE: i64 = 5_000;
 
 /// What deletes a learner's rows, a limited number at once. Aliases come before the versions that they name.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "DELETE FROM aliases WHERE learner_id = $1 AND $2::bigint > 0",
+    "DELETE FROM alias_history WHERE ctid = ANY(ARRAY(SELECT ctid FROM alias_history WHERE learner_id = $1 LIMIT $2))",
     "DELETE FROM checkpoints WHERE learner_id = $1 AND $2::bigint > 0",
     "DELETE FROM versions WHERE ctid = ANY(ARRAY(SELECT ctid FROM versions WHERE learner_id = $1 LIMIT $2))",
     "DELETE FROM tickets WHERE ctid = ANY(ARRAY(SELECT ctid FROM tickets WHERE learner_id = $1 LIMIT $2))",

@@ -1,7 +1,10 @@
 //! The table of journals: dense positions, given under the lock of the lease.
 
+use sqlx::PgConnection;
+
 use super::write::WriteTransaction;
 use super::{PostgresStore, leases};
+use crate::registry::VersionId;
 use crate::store::rows;
 use crate::store::values::{bound, json, kept, number};
 use crate::stream::{LearnerId, StoreError};
@@ -52,6 +55,24 @@ impl PostgresStore {
         let rows = rows.fetch_all(&self.pool).await?;
         rows.iter().map(|row| rows::event(learner, row)).collect()
     }
+}
+
+/// The event of the growth that made a version.
+pub(super) async fn growth_of(
+    connection: &mut PgConnection,
+    learner: LearnerId,
+    version: VersionId,
+) -> Result<Option<JournalRecord>, StoreError> {
+    let row = sqlx::query(
+        r#"SELECT position, at, event FROM journal
+           WHERE learner_id = $1 AND kind = 'grown'
+           AND CAST(substring(event FROM '"version":([0-9]+)') AS BIGINT) = $2 ORDER BY position LIMIT 1"#,
+    )
+    .bind(learner.0)
+    .bind(bound(version.0))
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(|row| rows::event(learner, row)).transpose()
 }
 
 /// Writes events behind the journal's last; the position of the last afterwards (0: there is none). The lease is locked.

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::write::WriteTransaction;
-use super::{PostgresStore, blobs, commit, versions};
+use super::{PostgresStore, aliases, blobs, commit, versions};
 use crate::store::columns::Columns as _;
 use crate::store::values::{json, kept, time};
 use crate::store::{commits, rows};
@@ -39,7 +39,7 @@ impl PostgresStore {
             .map_err(StoreError::from)?;
         blobs::name(&mut transaction, commits::mentions(checkpoint, std::slice::from_ref(first))).await?;
         versions::insert(&mut transaction, learner, first).await?;
-        versions::point(&mut transaction, learner, versions::LIVE, first.version).await?;
+        aliases::accept(&mut transaction, learner, first.version).await?;
         commit::replace_checkpoint(&mut transaction, learner, checkpoint).await?;
         transaction.tell(Change::Learner(learner));
         transaction.commit().await?;

@@ -6,6 +6,8 @@
 //! else. What is told to followers is notified in the transaction that it tells of, and comes back to all processes alike
 //! through one listening connection each ([`listen`]). SQL stands beside the code that runs it, one file for each subject.
 
+mod alias_history;
+mod aliases;
 mod append;
 mod blobs;
 mod commit;

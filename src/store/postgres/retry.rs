@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::registry::AliasError;
 use crate::stream::StoreError;
 use crate::training::CreateError;
 
@@ -27,6 +28,12 @@ impl GaveWay for StoreError {
 }
 
 impl GaveWay for CreateError {
+    fn gave_way(&self) -> bool {
+        matches!(self, Self::Store(error) if error.gave_way())
+    }
+}
+
+impl GaveWay for AliasError {
     fn gave_way(&self) -> bool {
         matches!(self, Self::Store(error) if error.gave_way())
     }

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use time::Duration;
 
-use super::PostgresStore;
 use super::retry::retried;
+use super::{PostgresStore, journal};
+use crate::registry::VersionId;
 use crate::store::values::bound;
 use crate::stream::{LearnerId, LearnerName, StoreError};
 use crate::training::{
@@ -85,6 +86,10 @@ impl TrainingStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<JournalRecord>, StoreError> {
         self.read_journal(learner, after, kinds, limit).await
+    }
+
+    async fn growth_of(&self, learner: LearnerId, version: VersionId) -> Result<Option<JournalRecord>, StoreError> {
+        journal::growth_of(&mut *self.pool.acquire().await?, learner, version).await
     }
 
     async fn commit(&self, fence: Fence, commit: Commit) -> Result<(), StoreError> {

@@ -1,19 +1,14 @@
-//! The tables of versions and aliases.
-
-use std::collections::BTreeSet;
+//! The table of versions.
 
 use sqlx::PgConnection;
 
 use super::write::WriteTransaction;
 use crate::registry::retention::Kept;
-use crate::registry::{BlobDigest, Version, VersionId};
+use crate::registry::{Ancestor, BlobDigest, Cause, Version, VersionId};
 use crate::store::rows;
 use crate::store::values::{bound, json, kept};
 use crate::stream::{LearnerId, StoreError};
 use crate::training::NewVersion;
-
-/// The alias that predictions use by default.
-pub(super) const LIVE: &str = "live";
 
 /// Publishes a version. Its weights must be there whole and named already ([`super::blobs::name`]).
 pub(super) async fn insert(
@@ -102,51 +97,57 @@ pub(super) async fn drop_weights(
     rows::weights(learner, version, &dropped)
 }
 
-/// Lets an alias name a version; refused by the database if there is no such version.
-pub(super) async fn point(
-    transaction: &mut WriteTransaction,
+/// A version and those that it came from, newest first.
+pub(super) async fn lineage(
+    connection: &mut PgConnection,
     learner: LearnerId,
-    alias: &str,
     version: VersionId,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO aliases (learner_id, alias, version) VALUES ($1, $2, $3)
-         ON CONFLICT (learner_id, alias) DO UPDATE SET version = excluded.version",
+    limit: usize,
+) -> Result<Vec<Ancestor>, StoreError> {
+    // A parent is older than its child, whatever a damaged row says: the walk ends.
+    let rows = sqlx::query(
+        "WITH RECURSIVE chain (number, depth) AS (
+             SELECT $2::bigint, 1::bigint
+             UNION ALL
+             SELECT parent, depth + 1 FROM chain JOIN versions ON learner_id = $1 AND version = number
+             WHERE parent < number AND depth < $3
+         )
+         SELECT version, parent, cause, trained_seq, created_at, metrics, weights_kept
+         FROM chain JOIN versions ON learner_id = $1 AND version = number ORDER BY depth LIMIT $3",
     )
     .bind(learner.0)
-    .bind(alias)
-    .bind(kept(version.0)?)
-    .execute(&mut **transaction)
+    .bind(bound(version.0))
+    .bind(bound(limit))
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    rows.iter().map(|row| rows::ancestor(learner, row)).collect()
 }
 
-/// What an alias names.
-pub(super) async fn named(
+/// Why a version exists; `None` if there is no such version.
+pub(super) async fn cause(
     connection: &mut PgConnection,
     learner: LearnerId,
-    alias: &str,
-) -> Result<Option<VersionId>, StoreError> {
-    if alias.contains('\0') {
-        // No TEXT holds it, so nothing has that name.
-        return Ok(None);
-    }
-    let version: Option<i64> = sqlx::query_scalar("SELECT version FROM aliases WHERE learner_id = $1 AND alias = $2")
+    version: VersionId,
+) -> Result<Option<Cause>, StoreError> {
+    let cause: Option<String> = sqlx::query_scalar("SELECT cause FROM versions WHERE learner_id = $1 AND version = $2")
         .bind(learner.0)
-        .bind(alias)
+        .bind(bound(version.0))
         .fetch_optional(connection)
         .await?;
-    version.map(|version| rows::aliased(learner, version)).transpose()
+    cause.map(|cause| rows::cause(learner, version, &cause)).transpose()
 }
 
-/// Every version that an alias names.
-pub(super) async fn aliased(
+/// Whether a version has its weights; `None` if there is no such version.
+pub(super) async fn has_weights(
     connection: &mut PgConnection,
     learner: LearnerId,
-) -> Result<BTreeSet<VersionId>, StoreError> {
-    let versions: Vec<i64> = sqlx::query_scalar("SELECT version FROM aliases WHERE learner_id = $1")
-        .bind(learner.0)
-        .fetch_all(connection)
-        .await?;
-    versions.into_iter().map(|version| rows::aliased(learner, version)).collect()
+    version: VersionId,
+) -> Result<Option<bool>, StoreError> {
+    let kept: Option<bool> =
+        sqlx::query_scalar("SELECT weights_kept FROM versions WHERE learner_id = $1 AND version = $2")
+            .bind(learner.0)
+            .bind(bound(version.0))
+            .fetch_optional(connection)
+            .await?;
+    Ok(kept)
 }

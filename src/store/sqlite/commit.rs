@@ -6,8 +6,8 @@ use sqlx::SqliteConnection;
 
 use super::sweep::release;
 use super::write::WriteTransaction;
-use super::{SqliteStore, blobs, journal, learners, leases, tickets, versions};
-use crate::registry::BlobDigest;
+use super::{SqliteStore, aliases, blobs, journal, learners, leases, tickets, versions};
+use crate::registry::{BlobDigest, VersionId};
 use crate::store::objects::Remains;
 use crate::store::values::{json, kept, now};
 use crate::store::{commits, rows};
@@ -33,7 +33,7 @@ impl SqliteStore {
 
     pub(super) async fn read_checkpoint(&self, learner: LearnerId) -> Result<Option<Checkpoint>, StoreError> {
         let row = sqlx::query(
-            "SELECT position, trained_seq, last_version, weights, optimizer, model, progress
+            "SELECT position, trained_seq, last_version, accepted, weights, optimizer, model, progress
              FROM checkpoints WHERE learner_id = ?",
         )
         .bind(learner.0)
@@ -57,7 +57,8 @@ async fn publish(
         versions::insert(transaction, learner, version, at).await?;
     }
     if let Some(version) = commit.live {
-        versions::point(transaction, learner, versions::LIVE, version).await?;
+        // A pin of an operator, made at any time before this transaction, holds `live` where it is.
+        aliases::accept(transaction, learner, version, at).await?;
     }
     let replaced = checkpoint_digests(transaction, learner).await?;
     replace_checkpoint(transaction, learner, &commit.checkpoint).await?;
@@ -83,13 +84,14 @@ pub(super) async fn replace_checkpoint(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT OR REPLACE INTO checkpoints
-         (learner_id, position, trained_seq, last_version, weights, optimizer, model, progress)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+         (learner_id, position, trained_seq, last_version, accepted, weights, optimizer, model, progress)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(learner.0)
     .bind(kept(checkpoint.position)?)
     .bind(kept(checkpoint.trained_seq.0)?)
     .bind(kept(checkpoint.last_version.0)?)
+    .bind(kept(checkpoint.accepted.0)?)
     .bind(checkpoint.weights.as_bytes().to_vec())
     .bind(checkpoint.optimizer.as_bytes().to_vec())
     .bind(json(&checkpoint.model)?)
@@ -97,6 +99,18 @@ pub(super) async fn replace_checkpoint(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The version that a learner's trainer accepted last.
+pub(super) async fn accepted(
+    connection: &mut SqliteConnection,
+    learner: LearnerId,
+) -> Result<Option<VersionId>, StoreError> {
+    let accepted: Option<i64> = sqlx::query_scalar("SELECT accepted FROM checkpoints WHERE learner_id = ?")
+        .bind(learner.0)
+        .fetch_optional(connection)
+        .await?;
+    accepted.map(|version| rows::accepted(learner, version)).transpose()
 }
 
 async fn checkpoint_digests(

@@ -12,8 +12,9 @@ use crate::training::Change;
 const ROWS_AT_ONCE: i64 = 500;
 
 /// What deletes a learner's rows, a limited number at once. Aliases come before the versions that they name.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "DELETE FROM aliases WHERE learner_id = ?1 AND ?2 > 0",
+    "DELETE FROM alias_history WHERE rowid IN (SELECT rowid FROM alias_history WHERE learner_id = ?1 LIMIT ?2)",
     "DELETE FROM checkpoints WHERE learner_id = ?1 AND ?2 > 0",
     "DELETE FROM versions WHERE rowid IN (SELECT rowid FROM versions WHERE learner_id = ?1 LIMIT ?2)",
     "DELETE FROM tickets WHERE rowid IN (SELECT rowid FROM tickets WHERE learner_id = ?1 LIMIT ?2)",

@@ -3,6 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::{SqliteStore, leases};
+use crate::registry::VersionId;
 use crate::store::rows;
 use crate::store::values::{bound, json, kept, now, number};
 use crate::stream::{LearnerId, StoreError};
@@ -64,6 +65,23 @@ impl SqliteStore {
         placed.truncate(limit);
         placed.into_iter().map(|(_, row)| rows::event(learner, row)).collect()
     }
+}
+
+/// The event of the growth that made a version.
+pub(super) async fn growth_of(
+    connection: &mut SqliteConnection,
+    learner: LearnerId,
+    version: VersionId,
+) -> Result<Option<JournalRecord>, StoreError> {
+    let row = sqlx::query(
+        "SELECT position, at, event FROM journal
+         WHERE learner_id = ? AND kind = 'grown' AND json_extract(event, '$.version') = ? ORDER BY position LIMIT 1",
+    )
+    .bind(learner.0)
+    .bind(bound(version.0))
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(|row| rows::event(learner, row)).transpose()
 }
 
 /// Writes events behind the journal's last; the position of the last afterwards (0: there is none).

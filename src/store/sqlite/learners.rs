@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, blobs, commit, versions};
+use super::{SqliteStore, aliases, blobs, commit, versions};
 use crate::store::values::{json, kept, now, time};
 use crate::store::{commits, rows};
 use crate::stream::{LearnerId, LearnerName, Schema, Seq, StoreError};
@@ -41,7 +41,7 @@ impl SqliteStore {
             blobs::name(&mut transaction, digest).await?;
         }
         versions::insert(&mut transaction, learner, &first, at).await?;
-        versions::point(&mut transaction, learner, versions::LIVE, first.version).await?;
+        aliases::accept(&mut transaction, learner, first.version, at).await?;
         commit::replace_checkpoint(&mut transaction, learner, &checkpoint).await?;
         transaction.tell(Change::Learner(learner));
         transaction.commit().await?;

@@ -4,6 +4,8 @@
 //! a duplicate, a complete blob) is made inside it. SQL stands beside the code that runs it, one file for each subject.
 //! Two processes may open the same file: SQLite's lock orders their writes, leases keep their trainers apart.
 
+mod alias_history;
+mod aliases;
 mod append;
 mod blobs;
 mod commit;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use super::SqliteStore;
-use crate::registry::{BlobDigest, RegistryStore};
+use crate::registry::{BlobDigest, RegistryStore, Retention};
 use crate::store::StoreOptions;
 use crate::store::objects::{Address, ObjectName, Objects};
 use crate::store::suite::fixtures::{bare, checkpoint, fence, learner};
@@ -153,7 +153,11 @@ async fn puts_fail_while_the_object_store_is_gone_and_are_done_when_it_is_back()
     let error = store.put_blob(b"next").await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     assert_eq!(store.get_blob(BlobDigest::of(b"next")).await.unwrap(), None, "nothing names half a blob");
-    assert_eq!(store.sweep_weights(learner, 1).await.unwrap(), 0, "a sweep is not in the way of anybody");
+    assert_eq!(
+        store.sweep_weights(learner, &Retention::newest(1)).await.unwrap(),
+        0,
+        "a sweep is not in the way of anybody"
+    );
     std::fs::remove_file(folder.blobs("blobs")).unwrap();
     std::fs::rename(&away, folder.blobs("blobs")).unwrap();
     let digest = store.put_blob(b"next").await.unwrap();

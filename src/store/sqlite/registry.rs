@@ -1,9 +1,13 @@
 //! [`RegistryStore`] on SQLite.
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
-use super::{SqliteStore, versions};
-use crate::registry::{BlobDigest, RegistryStore, Version, VersionId, retention};
+use super::{SqliteStore, alias_history, aliases, commit, versions};
+use crate::registry::{
+    Alias, AliasError, AliasName, AliasOrder, AliasRecord, Ancestor, BlobDigest, RegistryStore, Retention, Version,
+    VersionId, retention,
+};
 use crate::stream::{LearnerId, StoreError};
 
 #[async_trait]
@@ -24,18 +28,84 @@ impl RegistryStore for SqliteStore {
         versions::after(&mut *self.readers.acquire().await?, learner, after, limit).await
     }
 
-    async fn alias(&self, learner: LearnerId, alias: &str) -> Result<Option<VersionId>, StoreError> {
-        versions::named(&mut *self.readers.acquire().await?, learner, alias).await
+    async fn lineage(&self, learner: LearnerId, version: VersionId, limit: usize) -> Result<Vec<Ancestor>, StoreError> {
+        versions::lineage(&mut *self.readers.acquire().await?, learner, version, limit).await
     }
 
-    async fn sweep_weights(&self, learner: LearnerId, keep: usize) -> Result<u64, StoreError> {
+    async fn alias(&self, learner: LearnerId, alias: &str) -> Result<Option<VersionId>, StoreError> {
+        aliases::named(&mut *self.readers.acquire().await?, learner, alias).await
+    }
+
+    async fn alias_state(&self, learner: LearnerId, alias: &AliasName) -> Result<Option<Alias>, StoreError> {
+        aliases::one(&mut *self.readers.acquire().await?, learner, alias).await
+    }
+
+    async fn aliases(
+        &self,
+        learner: LearnerId,
+        after: Option<&AliasName>,
+        limit: usize,
+    ) -> Result<Vec<Alias>, StoreError> {
+        aliases::after(&mut *self.readers.acquire().await?, learner, after, limit).await
+    }
+
+    async fn pinned_aliases(&self) -> Result<Vec<(LearnerId, AliasName)>, StoreError> {
+        aliases::pinned(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn change_alias(&self, learner: LearnerId, order: &AliasOrder) -> Result<Option<Alias>, AliasError> {
+        let mut transaction = self.write().await?;
+        match aliases::change(&mut transaction, learner, order).await {
+            Ok(changed) => {
+                transaction.commit().await?;
+                Ok(changed)
+            }
+            Err(AliasError::Store(error)) => Err(error.into()),
+            Err(refused) => {
+                transaction.roll_back().await?;
+                Err(refused)
+            }
+        }
+    }
+
+    async fn alias_history(
+        &self,
+        learner: LearnerId,
+        alias: &AliasName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<AliasRecord>, StoreError> {
+        alias_history::after(&mut *self.readers.acquire().await?, learner, alias, (after, limit)).await
+    }
+
+    async fn alias_at(
+        &self,
+        learner: LearnerId,
+        alias: &AliasName,
+        at: OffsetDateTime,
+    ) -> Result<Option<AliasRecord>, StoreError> {
+        alias_history::until(&mut *self.readers.acquire().await?, learner, alias, at).await
+    }
+
+    async fn alias_targets(
+        &self,
+        learner: LearnerId,
+        alias: &AliasName,
+        below: VersionId,
+        limit: usize,
+    ) -> Result<Vec<VersionId>, StoreError> {
+        alias_history::targets(&mut *self.readers.acquire().await?, learner, alias, (below, limit)).await
+    }
+
+    async fn sweep_weights(&self, learner: LearnerId, retention: &Retention) -> Result<u64, StoreError> {
         // Decided inside the write lock: no alias can move between the look and the drop.
         let mut transaction = self.write().await?;
         let kept = versions::with_weights(&mut transaction, learner).await?;
-        let aliased = versions::aliased(&mut transaction, learner).await?;
+        let mut needed = aliases::needed(&mut transaction, learner, retention.alias_moves).await?;
+        needed.extend(commit::accepted(&mut transaction, learner).await?);
         let mut gone = Vec::new();
         let mut dropped = 0;
-        for version in retention::droppable(&kept, &aliased, keep) {
+        for version in retention::droppable(&kept, &needed, retention) {
             gone.extend(versions::drop_weights(&mut transaction, learner, version).await?);
             dropped += 1;
         }

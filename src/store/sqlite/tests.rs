@@ -9,8 +9,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
 use super::SqliteStore;
+use crate::registry::{AliasName, Cause, RegistryStore, VersionId};
 use crate::store::StoreOptions;
-use crate::store::suite::fixtures::{append, example, learner, request};
+use crate::store::suite::fixtures::{append, example, fence, learner, publish, request};
 use crate::store::suite::{Bench, Tables, damage_suite, store_suite};
 use crate::stream::{Append, ExampleName, Existing, Label, NewExample, Seq, StoreError, StreamStore, Value};
 use crate::training::{Store, TrainingStore};
@@ -250,6 +251,40 @@ async fn a_transaction_that_is_dropped_never_was_and_the_next_one_works() {
     sqlx::query("UPDATE streams SET head = 99").execute(&mut *transaction).await.unwrap();
     drop(transaction);
     assert_eq!(append(&store, request(learner, vec![example(None, 1.0)])).await.unwrap().head_seq, Seq(1));
+}
+
+/// Takes a new database back to the tables from before aliases had histories.
+const BEFORE_HISTORIES: [&str; 7] = [
+    "DROP TABLE alias_history",
+    "DROP INDEX journal_growths",
+    "ALTER TABLE aliases DROP COLUMN generation",
+    "ALTER TABLE aliases DROP COLUMN pinned",
+    "ALTER TABLE aliases DROP COLUMN waiting",
+    "ALTER TABLE checkpoints DROP COLUMN accepted",
+    "DELETE FROM _sqlx_migrations WHERE version = 3",
+];
+
+#[tokio::test]
+async fn live_of_an_old_database_gets_its_first_generation_and_is_what_the_trainer_accepted() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let learner = learner(&store, "digits").await.id;
+    let fence = fence(&store, learner).await;
+    publish(&store, fence, 2, Cause::Trained).await;
+    for statement in BEFORE_HISTORIES {
+        sqlx::query(statement).execute(&store.writer).await.unwrap();
+    }
+    store.close().await;
+    let store = folder.store().await;
+    let live = store.alias_state(learner, &AliasName::live()).await.unwrap().unwrap();
+    assert_eq!((live.version, live.generation, live.pinned, live.waiting), (VersionId(2), 1, false, None));
+    let version = store.version(learner, VersionId(2)).await.unwrap().unwrap();
+    assert_eq!(live.changed_at, version.created_at);
+    assert_eq!(store.checkpoint(learner).await.unwrap().unwrap().accepted, VersionId(2));
+    publish(&store, fence, 3, Cause::Trained).await;
+    let history = store.alias_history(learner, &AliasName::live(), 0, 10).await.unwrap();
+    let moves: Vec<_> = history.iter().map(|change| (change.generation, change.from, change.to)).collect();
+    assert_eq!(moves, [(1, None, Some(VersionId(2))), (2, Some(VersionId(2)), Some(VersionId(3)))]);
 }
 
 /// Whether these bytes stand anywhere in the file, whatever the tables say.

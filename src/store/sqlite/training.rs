@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use time::Duration;
 
-use super::SqliteStore;
+use super::{SqliteStore, journal};
+use crate::registry::VersionId;
 use crate::store::values::bound;
 use crate::stream::{LearnerId, LearnerName, StoreError};
 use crate::training::{
@@ -84,6 +85,10 @@ impl TrainingStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<JournalRecord>, StoreError> {
         self.read_journal(learner, after, kinds, limit).await
+    }
+
+    async fn growth_of(&self, learner: LearnerId, version: VersionId) -> Result<Option<JournalRecord>, StoreError> {
+        journal::growth_of(&mut *self.readers.acquire().await?, learner, version).await
     }
 
     async fn commit(&self, fence: Fence, commit: Commit) -> Result<(), StoreError> {

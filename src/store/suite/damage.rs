@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Tables;
 use super::fixtures::{append, bare, checkpoint, example, fence, keyed, learner, publish};
-use crate::registry::{Cause, VersionId};
+use crate::registry::{Cause, Retention, VersionId};
 use crate::store::blob_bytes::PART_BYTES;
 use crate::stream::{Seq, StoreError};
 use crate::training::{GrowthOrder, JournalEvent};
@@ -45,12 +45,12 @@ pub(crate) async fn a_put_that_was_broken_off_is_never_seen_and_swept_after_an_h
     bench.change("UPDATE blobs SET complete = FALSE, claims = 0 WHERE claims = 1").await;
     assert_eq!(store.get_blob(digest).await.unwrap(), None);
     let rows = "SELECT COUNT(*) FROM blobs WHERE NOT complete";
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert_eq!(bench.count(rows).await, 1);
     assert_eq!(store.put_blob(b"half of it").await.unwrap(), digest);
     assert_eq!(store.get_blob(digest).await.unwrap().unwrap(), b"half of it");
     bench.change("UPDATE blobs SET touched_at = touched_at - 3601000000 WHERE NOT complete").await;
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert_eq!(bench.count(rows).await, 0);
     assert_eq!(bench.count("SELECT COUNT(*) FROM blob_parts WHERE blob_id NOT IN (SELECT id FROM blobs)").await, 0);
     assert!(store.get_blob(digest).await.unwrap().is_some());
@@ -60,10 +60,10 @@ pub(crate) async fn a_claim_whose_process_died_ends_after_an_hour(bench: &dyn Ta
     let store = bench.open().await;
     let learner = learner(&*store, "digits").await.id;
     let digest = store.put_blob(b"never named").await.unwrap();
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert!(store.get_blob(digest).await.unwrap().is_some());
     bench.change("UPDATE blobs SET touched_at = touched_at - 3601000000").await;
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert!(store.get_blob(digest).await.unwrap().is_none());
     let checkpoint = store.checkpoint(learner).await.unwrap().unwrap();
     assert!(store.get_blob(checkpoint.weights).await.unwrap().is_some(), "what is named stays, however old");

@@ -52,6 +52,7 @@ pub(crate) async fn checkpoint(store: &dyn Store, last_version: u64, weights: &[
         position: last_version,
         trained_seq: Seq(10 * (last_version - 1)),
         last_version: VersionId(last_version),
+        accepted: VersionId(last_version),
         model: model(),
         weights: store.put_blob(weights).await.unwrap(),
         optimizer: store.put_blob(&[b"moments of ", weights].concat()).await.unwrap(),

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::training::Store;
 
+pub(super) mod aliases;
 pub(super) mod changes;
 pub(super) mod corrections;
 pub(super) mod damage;
@@ -88,6 +89,19 @@ macro_rules! store_suite {
                 dropped_weights_leave_their_rows_and_take_their_blobs,
                 a_blob_that_two_learners_share_outlives_one_of_them,
                 a_put_that_waits_for_its_commit_is_not_swept;
+            aliases:
+                the_history_is_dense_and_says_who_moved_what_and_why,
+                one_of_two_who_change_the_same_generation_wins,
+                changes_from_two_handles_at_once_leave_no_gap,
+                a_change_that_changes_nothing_leaves_no_trace,
+                a_commit_does_not_move_a_pinned_live_and_what_it_accepted_waits,
+                an_alias_moves_only_to_a_version_with_its_weights,
+                what_aliases_need_keeps_its_weights,
+                no_sweep_takes_what_an_alias_moves_to_meanwhile,
+                a_deleted_alias_comes_back_in_a_later_generation,
+                which_version_held_at_a_time_is_answered,
+                a_lineage_leads_back_to_the_first_version,
+                a_growth_is_found_by_its_version;
             trainers:
                 a_lease_is_held_by_one_owner_at_a_time,
                 an_expired_lease_can_be_taken,

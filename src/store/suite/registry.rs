@@ -3,7 +3,7 @@
 use super::Bench;
 use super::fixtures::{bare, checkpoint, document, fence, learner, model, publish, version};
 use crate::growth::GrowthOp;
-use crate::registry::{BlobDigest, Cause, VersionId};
+use crate::registry::{BlobDigest, Cause, Retention, VersionId};
 use crate::stream::Seq;
 
 /// Bytes that do not repeat.
@@ -85,8 +85,8 @@ pub(crate) async fn dropped_weights_leave_their_rows_and_take_their_blobs(bench:
     let mut last = bare(store.checkpoint(learner).await.unwrap().unwrap());
     last.live = Some(VersionId(5));
     store.commit(fence, last).await.unwrap();
-    assert_eq!(store.sweep_weights(learner, 1).await.unwrap(), 3);
-    assert_eq!(store.sweep_weights(learner, 1).await.unwrap(), 0);
+    assert_eq!(store.sweep_weights(learner, &Retention::newest(1)).await.unwrap(), 3);
+    assert_eq!(store.sweep_weights(learner, &Retention::newest(1)).await.unwrap(), 0);
     let versions = store.versions(learner, VersionId(0), 10).await.unwrap();
     let kept: Vec<u64> =
         versions.iter().filter(|version| version.weights_kept).map(|version| version.version.0).collect();
@@ -107,7 +107,7 @@ pub(crate) async fn a_blob_that_two_learners_share_outlives_one_of_them(bench: &
     }
     let fence = fence(&*store, learners[0]).await;
     publish(&*store, fence, 2, Cause::Trained).await;
-    assert_eq!(store.sweep_weights(learners[0], 1).await.unwrap(), 1);
+    assert_eq!(store.sweep_weights(learners[0], &Retention::newest(1)).await.unwrap(), 1);
     let checkpoint = store.checkpoint(learners[1]).await.unwrap().unwrap();
     assert_eq!(store.get_blob(checkpoint.weights).await.unwrap().unwrap(), b"the same");
     assert!(store.get_blob(checkpoint.optimizer).await.unwrap().is_some());
@@ -120,9 +120,9 @@ pub(crate) async fn a_put_that_waits_for_its_commit_is_not_swept(bench: &dyn Ben
     let next = checkpoint(&*store, 1, b"next").await;
     // The same bytes as the checkpoint that is replaced below, waiting for another commit.
     let old = store.put_blob(b"moments of first weights of digits").await.unwrap();
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert!(store.get_blob(next.weights).await.unwrap().is_some());
     store.commit(fence, bare(next)).await.unwrap();
-    store.sweep_weights(learner, 1).await.unwrap();
+    store.sweep_weights(learner, &Retention::newest(1)).await.unwrap();
     assert!(store.get_blob(old).await.unwrap().is_some());
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::fixture::{Fixture, create, points};
+use super::fixture::{Fixture, create, load, points};
 use crate::registry::BlobDigest;
 use crate::stream::{
     Append, CorrectionKind, Deletion, EncodedExample, ExampleName, Existing, Label, LearnerId, NewExample, Seq, Value,
@@ -67,11 +67,7 @@ async fn a_trainer_follows_corrections_to_what_a_rebuild_gives() {
     supervisor.stop().await;
     let within = fixture.clone();
     let trained = tokio::task::spawn_blocking(move || {
-        let load = || {
-            let lease = environment.store.acquire_lease(learner, &environment.owner, environment.lease());
-            Trainer::load(&environment, environment.wait(lease).unwrap().unwrap()).unwrap()
-        };
-        let mut trainer = load();
+        let mut trainer = load(&environment, learner);
         to_rest(&mut trainer);
         let before = trainer.history.clone();
         environment.runtime.block_on(correct(&within, learner));
@@ -82,7 +78,7 @@ async fn a_trainer_follows_corrections_to_what_a_rebuild_gives() {
         assert_eq!(rows.iter().map(|row| row.seq.0).collect::<Vec<_>>(), [60, 61], "tombstones are left out");
         assert_eq!(rows[0].row, [Value::Number(0.25), Value::Missing]);
         trainer.wind_up().unwrap();
-        let again = load();
+        let again = load(&environment, learner);
         assert_eq!(again.history, trainer.history);
         assert_eq!(again.history.learned_count(Seq(300)) + again.history.newest_holdout(Seq(300), 300).len(), 297);
         environment.runtime.block_on(environment.store.release_lease(again.fence)).unwrap();

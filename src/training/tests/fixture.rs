@@ -13,7 +13,9 @@ use crate::config::{FleetConfig, TrainingConfig};
 use crate::metrics::Metrics;
 use crate::store::SqliteStore;
 use crate::stream::{Append, EncodedExample, Existing, Label, LearnerId, NewExample, Value};
+use crate::training::environment::Environment;
 use crate::training::store::Store;
+use crate::training::trainer::Trainer;
 use crate::training::{
     Checkpoint, JournalEvent, LearnerDocument, LearnerRecord, Overview, Sharing, Supervisor, TrainerStatus,
     TrainingState, creation, follow,
@@ -251,6 +253,12 @@ pub async fn create(supervisor: &Supervisor, name: &str, changes: Json) -> Learn
     let record = creation::create(&supervisor.inner.environment.store, document(name, changes)).await.unwrap();
     supervisor.inner.take_up(&record).await.unwrap();
     record
+}
+
+/// A learner's trainer, to be run by hand where nobody else trains. Not on a thread of the async runtime.
+pub fn load(environment: &Arc<Environment>, learner: LearnerId) -> Trainer {
+    let lease = environment.store.acquire_lease(learner, &environment.owner, environment.lease());
+    Trainer::load(environment, environment.wait(lease).unwrap().unwrap()).unwrap()
 }
 
 /// Points left and right of a line, `count` after the first `skip` of the stream.

@@ -1,6 +1,7 @@
 //! Claims about whole trainers, over the real store: streams in, versions and journal out; and about steps of whole
 //! networks that have grown.
 
+mod aliases;
 mod averages;
 mod cache;
 mod corrections;

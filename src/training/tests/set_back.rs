@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
-use super::fixture::{Fixture, create, points};
-use crate::training::trainer::{Trainer, TurnEnd, TurnLimits};
+use super::fixture::{Fixture, create, load, points};
+use crate::training::trainer::{TurnEnd, TurnLimits};
 use crate::training::{Checkpoint, JournalEvent};
 
 /// Where the state comes from that training is set back to.
@@ -39,9 +39,7 @@ async fn learned(settings: &Json, from: From) -> Learned {
     fixture.append(learner, points(0, 1_500)).await;
     let nonfinite = environment.metrics.nonfinite.with_label_values(&["absurd"]);
     let trained = tokio::task::spawn_blocking(move || {
-        let lease = environment.store.acquire_lease(learner, &environment.owner, environment.lease());
-        let fence = environment.wait(lease).unwrap().unwrap();
-        let mut trainer = Trainer::load(&environment, fence).unwrap();
+        let mut trainer = load(&environment, learner);
         let never = std::sync::atomic::AtomicBool::new(false);
         loop {
             if from == From::Copy {

@@ -33,7 +33,10 @@ impl Database {
         };
         let store = store::open(config).await.context("opening the database")?;
         if sole.is_some() {
-            fleet::free_leases(&*store).await.context("freeing the leases of a process that is gone")?;
+            if let Err(error) = fleet::free_leases(&*store).await {
+                // A database that cannot be written to can still be served; the leases run out by themselves.
+                tracing::warn!(%error, "the leases of a process that is gone are not freed");
+            }
         }
         Ok(Self { store, sole })
     }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use anyhow::Context;
 use clap::Args;
@@ -50,12 +51,17 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         ..Overrides::default()
     })?;
     start_log(&config.log)?;
-    let server = Server::start(config).await?;
+    // Whoever reads that it listens may ask it to stop at once.
+    let mut stopped = pin!(stop_signal());
+    let server = tokio::select! {
+        server = Server::start(config) => server?,
+        () = &mut stopped => return Ok(()),
+    };
     let address = server.address();
     warn_of_network(address);
     info!(%address, "ready");
     println!("perennial listens on http://{address}");
-    stop_signal().await;
+    stopped.await;
     info!("stopping");
     server.stop().await
 }

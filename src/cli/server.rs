@@ -114,20 +114,22 @@ pub async fn listen(host: &str, port: u16) -> anyhow::Result<TcpListener> {
     TcpListener::bind((host, port)).await.with_context(|| format!("listening on {host}:{port}"))
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn stop_signal() {
+/// Hears SIGTERM and SIGINT from now on; what is returned waits for the first of them.
+pub fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let both = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
-    match both {
-        Ok((mut terminate, mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+    async {
+        match both {
+            Ok((mut terminate, mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
-        }
-        Err(error) => {
-            warn!(%error, "signals cannot be heard; the process ends when it is killed");
-            std::future::pending::<()>().await;
+            Err(error) => {
+                warn!(%error, "signals cannot be heard; the process ends when it is killed");
+                std::future::pending::<()>().await;
+            }
         }
     }
 }

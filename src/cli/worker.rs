@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,11 +55,15 @@ pub async fn run(arguments: WorkerArguments) -> anyhow::Result<()> {
         ..Overrides::default()
     })?;
     start_log(&config.log)?;
-    let worker = Worker::start(config).await?;
+    let mut stopped = pin!(stop_signal());
+    let worker = tokio::select! {
+        worker = Worker::start(config) => worker?,
+        () = &mut stopped => return Ok(()),
+    };
     warn_of_network(worker.address);
     info!(address = %worker.address, "ready");
     println!("perennial worker listens on http://{}", worker.address);
-    stop_signal().await;
+    stopped.await;
     info!("stopping");
     worker.stop().await
 }

@@ -46,6 +46,7 @@ pub fn rejected(state: &AppState, learner: &LearnerName, examples: u64) {
 }
 
 fn count(state: &AppState, learner: &LearnerName, outcome: &str, examples: u64) {
+    let _one_at_a_time = state.heads.lock().unwrap_or_else(PoisonError::into_inner);
     // A learner deleted meanwhile must not get its labels back.
     if state.directory.get(learner).is_some() {
         state.metrics.ingest.examples.with_label_values(&[learner.as_str(), outcome]).inc_by(examples);

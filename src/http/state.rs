@@ -1,7 +1,7 @@
 //! What every action works with.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directory::Directory;
 use super::following::Following;
@@ -117,6 +117,8 @@ impl AppState {
         self.predictor.forget(record.id);
         self.following.forget(record.id);
         self.standings.forget(record.id);
+        // Whoever shows something of it looks into the directory under the same lock.
+        let _one_at_a_time = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         if self.directory.remove(record) {
             self.metrics.remove_learner(record.document.name.as_str());
         }

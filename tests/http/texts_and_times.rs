@@ -93,7 +93,8 @@ async fn wrong_texts_and_times_are_pointed_at_and_never_quoted() {
     let server = Server::start().await;
     let feature = json!({"name": "message", "kind": "text", "max_chars": 20});
     let mut learner = document("mail", feature, 4);
-    learner["schema"]["features"][1] = json!({"name": "at", "kind": "timestamp"});
+    let features = learner["schema"]["features"].as_array_mut().expect("features");
+    features.push(json!({"name": "at", "kind": "timestamp"}));
     server.post("/v1/learners", &learner).await.expect(201);
     let examples = json!({"examples": [
         {"inputs": {"message": "a secret that is longer than it may be", "at": 0}, "label": "no"},

@@ -5,7 +5,7 @@
 //! write beside a server, do not take it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::stream::StoreError;
@@ -29,8 +29,7 @@ impl SoleProcess {
         if let Some(folder) = place.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(broken)?;
         }
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&place).map_err(broken)?;
+        let mut file = open(&place).map_err(broken)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -51,6 +50,17 @@ impl SoleProcess {
             tracing::warn!(%error, "the lock of the database does not say whose it is");
         }
         Ok(Self { _lock: file })
+    }
+}
+
+/// Opens the lock, making it if need be. One that is there and may only be read can be locked all the same.
+fn open(place: &Path) -> std::io::Result<File> {
+    let found = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place);
+    match found {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            File::open(place).map_err(|_| error)
+        }
+        found => found,
     }
 }
 

@@ -141,7 +141,7 @@ async fn a_damaged_page_is_told_from_a_database_that_does_not_answer() {
     let examples = (0..2_000).map(|number| example(None, f64::from(number))).collect();
     store.append(vec![request(learner, examples)]).await.unwrap();
     let root = folder.count("SELECT rootpage FROM sqlite_schema WHERE name = 'examples'").await;
-    let size = folder.count("PRAGMA page_size").await;
+    let size = folder.count("SELECT page_size FROM pragma_page_size").await;
     store.close().await;
     let mut bytes = std::fs::read(folder.path()).unwrap();
     let start = usize::try_from((root - 1) * size).unwrap();

@@ -21,7 +21,7 @@ use self::check::{Checked, Dictionaries};
 use self::table::TablePlan;
 use super::{DecodeError, Expected, Fault, Progress, RowDecoder, RowSink, SchemaAge, Table};
 
-/// What stands before the length of a message, since version 0.15 of the format.
+/// What stands before the length of a message, since version 0.15 of the format (2019). Streams of before are not taken.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
 /// A body of messages.
@@ -65,7 +65,7 @@ impl Arrow {
                 false => Err(broken("the stream goes on after its end")),
             };
         }
-        let Some(frame) = Frame::read(&self.waiting) else { return Ok(None) };
+        let Some(frame) = Frame::read(&self.waiting)? else { return Ok(None) };
         if frame.metadata == 0 {
             self.waiting.advance(frame.prefix);
             self.closed = true;
@@ -175,12 +175,17 @@ struct Frame {
 }
 
 impl Frame {
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads what stands before a message; `None` if it is not whole yet.
+    fn read(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
         let word = |at: usize| bytes.get(at..at + 4).map(|word| [word[0], word[1], word[2], word[3]]);
-        let first = word(0)?;
-        let (prefix, length) = if first == CONTINUATION { (8, word(4)?) } else { (4, first) };
-        let metadata = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
-        Some(Self { prefix, metadata })
+        match (word(0), word(4)) {
+            (Some(CONTINUATION), Some(length)) => {
+                let metadata = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+                Ok(Some(Self { prefix: 8, metadata }))
+            }
+            (Some(CONTINUATION) | None, _) => Ok(None),
+            (Some(_), _) => Err(broken("what stands there is no message of the format since version 0.15")),
+        }
     }
 }
 

@@ -32,11 +32,11 @@ impl Database {
             config::Database::Postgres(_) => None,
         };
         let store = store::open(config).await.context("opening the database")?;
-        if sole.is_some() {
-            if let Err(error) = fleet::free_leases(&*store).await {
-                // A database that cannot be written to can still be served; the leases run out by themselves.
-                tracing::warn!(%error, "the leases of a process that is gone are not freed");
-            }
+        if sole.is_some()
+            && let Err(error) = fleet::free_leases(&*store).await
+        {
+            // A database that cannot be written to can still be served; the leases run out by themselves.
+            tracing::warn!(%error, "the leases of a process that is gone are not freed");
         }
         Ok(Self { store, sole })
     }

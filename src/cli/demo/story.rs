@@ -14,8 +14,11 @@ use crate::cli::client::{Body, Client, learner_path};
 /// Examples of one request at most; the stream starts with single ones and swells.
 const LARGEST_REQUEST: usize = 32;
 
-/// How far the stream runs ahead of the trainer.
-const BACKLOG: u64 = 64;
+/// Rows of a round of the demonstration's learner.
+pub const ROUND: usize = 64;
+
+/// How far the stream runs ahead of the trainer: there is always a round to learn.
+const BACKLOG: u64 = ROUND as u64;
 
 /// How long the whole demonstration may take before it says that something is wrong.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -62,7 +65,11 @@ impl Story<'_> {
     async fn stream(&mut self, rows: &[Digit]) -> anyhow::Result<(u64, u64)> {
         let mut posted = 0;
         while posted < rows.len() {
-            let size = (posted / 8 + 1).min(LARGEST_REQUEST).min(rows.len() - posted);
+            let mut size = (posted / 8 + 1).min(LARGEST_REQUEST).min(rows.len() - posted);
+            if (posted + size).is_multiple_of(ROUND) && posted + size < rows.len() {
+                // At the end of a round the trainer would take the stream for quiet.
+                size += 1;
+            }
             let examples: Vec<Value> = rows[posted..posted + size]
                 .iter()
                 .zip(posted..)
@@ -77,6 +84,11 @@ impl Story<'_> {
             }
         }
         self.line("the stream has ended; the trainer goes over its history until that no longer helps");
+        while self.look().await?.trained < (posted - posted % ROUND) as u64 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let last_round = Body::json(&json!({"training": {"round_wait_ms": 0}}));
+        self.client.repeat(Method::PATCH, &self.path(""), Some(last_round)).await?;
         loop {
             let seen = self.look().await?;
             if seen.trained >= posted as u64 && seen.idle {

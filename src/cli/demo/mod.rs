@@ -31,6 +31,9 @@ pub struct DemoArguments {
     /// Write the closing table as JSON to this file.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Draws the first weights and everything else that is random; another seed is another life, the same seed the same.
+    #[arg(long, default_value_t = 4)]
+    seed: u64,
 }
 
 /// The learner's name.
@@ -54,7 +57,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     let digits = digits::load()?;
     println!("Perennial serves at {url} on a fresh SQLite database in {}", folder.path.display());
 
-    let document = learner();
+    let document = learner(arguments.seed);
     let told = tokio::select! {
         told = story::tell(&client, LEARNER, &document, &digits) => told,
         () = stop_signal() => Err(anyhow::anyhow!("interrupted")),
@@ -74,10 +77,10 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     told.map(drop)
 }
 
-/// The document of the learner: a deliberately small network, everything else as it is by default but for one thing. Rounds
-/// are whole, however fast machine and network are: training is a function of stream and rounds, so the demonstration comes
+/// The document of the learner: a deliberately small network, everything else as it is by default but for the seed and one
+/// thing. Rounds are whole, however fast machine and network are: training is a function of stream and rounds, so the demonstration comes
 /// to the same numbers every time.
-fn learner() -> serde_json::Value {
+fn learner(seed: u64) -> serde_json::Value {
     let classes: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
     json!({
         "name": LEARNER,
@@ -86,7 +89,7 @@ fn learner() -> serde_json::Value {
             {"name": "pixels", "kind": "image", "height": 8, "width": 8, "channels": 1, "max": 16}
         ]},
         "network": {"kind": "mlp", "hidden": [8]},
-        "training": {"round_rows": story::ROUND, "round_wait_ms": 60_000},
+        "training": {"round_rows": story::ROUND, "round_wait_ms": 60_000, "seed": seed},
     })
 }
 

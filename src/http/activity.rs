@@ -1,6 +1,6 @@
 //! What happens on a connection beside its bytes: an action that works on a long request says so, and the connection stays.
 //!
-//! A connection on which nothing was written for a while is closed ([`super::serve`]); a long upload writes nothing until its
+//! A connection on which nothing was written for a while is closed ([`mod@super::serve`]); a long upload writes nothing until its
 //! answer. Only what makes progress may touch it.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderMap, HeaderValue};
 
 use super::examples_answer::{Answer, Verdicts};
 use super::examples_commit::{self, Order};
@@ -56,7 +57,14 @@ pub async fn handle(
         Ok(taken) => taken,
         Err(problem) => {
             upload.drain().await;
-            return Err(problem);
+            // What is left of a body that was not read to its end ends the connection with the answer: whoever comes again must not
+            // come on this one.
+            let is_read = problem.kind() == Kind::InvalidRows;
+            return Err(if is_read {
+                problem
+            } else {
+                problem.with_header(CONNECTION, HeaderValue::from_static("close"))
+            });
         }
     };
     let ingest = &state.config.ingest;

@@ -351,7 +351,7 @@ async fn faults_of_tables_are_pointed_at() {
     let problem = send(&server, "", &text_csv, b"size,weight\n1,2\n".to_vec()).await.problem(422, "invalid_rows");
     assert_eq!(problem["errors"][0]["pointer"], "/columns/label");
     let arrow_type = [("content-type", "application/vnd.apache.arrow.stream")];
-    send(&server, "", &arrow_type, b"no arrow at all, whatever".to_vec()).await.problem(413, "body_too_large");
+    send(&server, "", &arrow_type, b"no arrow at all, whatever".to_vec()).await.problem(400, "malformed_body");
     let half = arrow(&[example(1)]);
     send(&server, "", &arrow_type, half[..half.len() / 2].to_vec()).await.problem(400, "malformed_body");
     for query in ["?delimiter=ab", "?delimiter=%0A", "?partial=yes", "?colour=red"] {

@@ -111,7 +111,7 @@ async fn wrong_texts_and_times_are_pointed_at_and_never_quoted() {
     assert!(!problem.to_string().contains("secret"), "{problem}");
 
     for (key, value) in
-        [("words", json!([2, 1])), ("buckets", json!(0)), ("parts", json!(["trend"])), ("max_chars", json!("a"))]
+        [("words", json!([2, 1])), ("buckets", json!(0)), ("parts", json!("trend")), ("max_chars", json!("a"))]
     {
         let mut wrong = document("other", json!({"name": "message", "kind": "text"}), 4);
         wrong["schema"]["features"][0][key] = value;

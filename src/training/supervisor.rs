@@ -77,6 +77,8 @@ pub(super) struct Inner {
     learners: Mutex<BTreeMap<LearnerId, Arc<LearnerSlot>>>,
     /// What could not be taken up, as it looked then: it is not tried again before something changes.
     damaged: Mutex<BTreeMap<LearnerId, Looked>>,
+    /// Held while a learner is removed: whoever comes second returns when it is gone, too.
+    removing: tokio::sync::Mutex<()>,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -109,6 +111,7 @@ impl Supervisor {
             ending: CancellationToken::new(),
             learners: Mutex::default(),
             damaged: Mutex::default(),
+            removing: tokio::sync::Mutex::default(),
             threads: Mutex::default(),
         });
         inner.take_up_all().await?;
@@ -126,6 +129,7 @@ impl Supervisor {
 
     /// Ends a learner's trainer at its next step boundary and forgets it; returns when no step of it runs any more.
     pub async fn remove(&self, learner: LearnerId) {
+        let _one_at_a_time = self.inner.removing.lock().await;
         let Some(slot) = lock(&self.inner.learners).remove(&learner) else { return };
         slot.removed.store(true, Ordering::Relaxed);
         self.inner.queue.remove(learner).await;

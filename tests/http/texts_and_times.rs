@@ -133,6 +133,7 @@ async fn texts_and_times_come_to_a_learner_at_work_and_are_shown_as_they_came() 
     ]}});
     let event = server.post("/v1/learners/mail/growth", &order).await.expect(200);
     assert_eq!(event["certificate"]["max_rel_diff"], 0.0, "{event}");
+    server.settle("mail").await;
     let shown = server.get("/v1/learners/mail").await.expect(200);
     // The number and its indicator; the buckets; four circles, the trend and the indicator.
     assert_eq!(shown["network"]["summary"], "44-4-2", "{shown}");

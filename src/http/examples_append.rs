@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 
 use super::examples_answer::{Answer, Verdicts};
 use super::examples_commit::{self, Order};
@@ -56,15 +55,7 @@ pub async fn handle(
     let (head, learner, harvest) = match taken {
         Ok(taken) => taken,
         Err(problem) => {
-            upload.drain().await;
-            // What is left of a body that was not read to its end ends the connection with the answer: whoever comes again must not
-            // come on this one.
-            let is_read = problem.kind() == Kind::InvalidRows;
-            return Err(if is_read {
-                problem
-            } else {
-                problem.with_header(CONNECTION, HeaderValue::from_static("close"))
-            });
+            return Err(upload.drain(problem).await);
         }
     };
     let ingest = &state.config.ingest;

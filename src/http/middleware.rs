@@ -180,10 +180,9 @@ async fn whole_body(State(bodies): State<Bodies>, request: Request, next: Next) 
     let waits_for_consent = parts.headers.contains_key(header::EXPECT);
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > bodies.limit) {
-        if !waits_for_consent {
-            drain(body, bodies.limit).await;
-        }
-        return too_large(bodies.limit as u64).into_response();
+        let problem = too_large(bodies.limit as u64);
+        let problem = if waits_for_consent { problem.closing() } else { drain(body, bodies.limit, problem).await };
+        return problem.into_response();
     }
     match read(body, &bodies).await {
         // The memory is held until the answer is there.
@@ -197,8 +196,7 @@ async fn read(mut body: Body, bodies: &Bodies) -> Result<(Bytes, Option<tokio::s
     let mut memory: Option<tokio::sync::OwnedSemaphorePermit> = None;
     while let Some(frame) = next_frame(&mut body).await? {
         if bytes.len() + frame.len() > bodies.limit {
-            drain(body, bodies.limit).await;
-            return Err(too_large(bodies.limit as u64));
+            return Err(drain(body, bodies.limit, too_large(bodies.limit as u64)).await);
         }
         let permits = u32::try_from(frame.len().div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
         match (bodies.memory.clone().try_acquire_many_owned(permits), &mut memory) {
@@ -221,13 +219,19 @@ pub async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     }
 }
 
-/// Reads a body to its end, or a few times the limit of it.
-pub async fn drain(mut body: Body, limit: usize) {
+/// Reads a body to its end, or a few times the limit of it, and gives the answer back. What is left of a body ends the
+/// connection with the answer, and the answer says so: whoever comes again must not come on this one.
+pub async fn drain(mut body: Body, limit: usize, problem: Problem) -> Problem {
     let mut left = limit.saturating_mul(DRAINED);
-    while let Ok(Some(frame)) = next_frame(&mut body).await {
-        match left.checked_sub(frame.len()) {
+    loop {
+        let rest = match next_frame(&mut body).await {
+            Ok(None) => return problem,
+            Ok(Some(frame)) => left.checked_sub(frame.len()),
+            Err(_) => None,
+        };
+        match rest {
             Some(rest) => left = rest,
-            None => return,
+            None => return problem.closing(),
         }
     }
 }

@@ -100,11 +100,12 @@ impl Upload {
         Ok(())
     }
 
-    /// Reads on and throws away, so that the client sees the answer instead of a broken connection.
-    pub async fn drain(&mut self) {
-        if !self.waits_for_consent || self.taken > 0 {
-            drain(std::mem::take(&mut self.body), self.bodies.limit).await;
+    /// Reads on and throws away, so that the client sees the answer instead of a broken connection; the answer.
+    pub async fn drain(&mut self, problem: Problem) -> Problem {
+        if self.waits_for_consent && self.taken == 0 {
+            return problem.closing();
         }
+        drain(std::mem::take(&mut self.body), self.bodies.limit, problem).await
     }
 
     /// What keeps the connection open while the request is worked on.

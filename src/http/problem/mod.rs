@@ -86,6 +86,11 @@ impl Problem {
         self
     }
 
+    /// The connection ends with this answer.
+    pub fn closing(self) -> Self {
+        self.with_header(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
     /// What kind it is.
     pub fn kind(&self) -> Kind {
         self.0.kind

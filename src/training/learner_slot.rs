@@ -134,6 +134,11 @@ impl LearnerSlot {
         lock(&self.looked).replace(now) != Some(now)
     }
 
+    /// However the learner looks next, it is new: what was seen is not what was met.
+    pub fn look_again(&self) {
+        lock(&self.looked).take();
+    }
+
     /// The trainer; waits for the end of a turn.
     pub fn trainer(&self) -> MutexGuard<'_, Option<Box<Trainer>>> {
         lock(&self.trainer)

@@ -99,6 +99,7 @@ impl Inner {
         if error.is_lease() {
             // Whether another process has it, or it is deleted: a look at the store says so, and when it is free.
             slot.set_elsewhere(true);
+            slot.look_again();
             tracing::debug!(learner = %slot.name, %error, "the learner is trained elsewhere");
             return;
         }

@@ -72,7 +72,7 @@ impl Inner {
     }
 
     /// Takes a learner up, or compares what the store says of it with what was seen before.
-    async fn compare(self: &Arc<Self>, overview: &Overview) -> Result<(), StoreError> {
+    pub(super) async fn compare(self: &Arc<Self>, overview: &Overview) -> Result<(), StoreError> {
         let Some(slot) = self.slot(overview.learner) else {
             let record = self.environment.store.learner_by_id(overview.learner).await?;
             return match record {
@@ -91,6 +91,8 @@ impl Inner {
         let elsewhere = overview.trained_elsewhere(&self.environment.owner).is_some();
         slot.set_elsewhere(elsewhere);
         if elsewhere {
+            // A lease that runs out unused and is renewed keeps its token: when it is free again, that is new.
+            slot.look(looked);
             return Ok(());
         }
         if let Some(failure) = overview.failure.as_ref().filter(|failure| !failure.retry_in.is_zero()) {

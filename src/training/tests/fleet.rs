@@ -9,8 +9,9 @@ use super::fixture::{Fixture, create, document, eventually, points};
 use super::restart::make_it_panic;
 use crate::config::FleetConfig;
 use crate::registry::BlobDigest;
-use crate::stream::{Seq, StoreError};
+use crate::stream::{LearnerId, Seq, StoreError};
 use crate::training::standing::standing;
+use crate::training::store::Fence;
 use crate::training::{Checkpoint, JournalEvent, Overview, TrainingState, creation};
 
 /// A fleet that keeps what it has: nothing is given back but by the end of a process.
@@ -32,9 +33,9 @@ fn growing() -> serde_json::Value {
     })
 }
 
-/// One that has more to learn than any test waits for.
-fn busy() -> serde_json::Value {
-    json!({"training": {"max_passes": 1_000}})
+/// One whose passes over history take long.
+fn slow() -> serde_json::Value {
+    json!({"training": {"max_passes": 1_000}, "network": {"kind": "mlp", "hidden": [96, 96]}})
 }
 
 fn holder(overview: &Overview) -> Option<String> {
@@ -77,23 +78,27 @@ async fn a_learner_whose_worker_died_goes_on_elsewhere_to_the_same_bits() {
     assert_eq!((checkpoint.last_version, digest), (whole.last_version, live));
 }
 
+/// Another process takes a learner, as if the worker that holds it had been stopped for longer than its lease.
+async fn steal(fixture: &Fixture, learner: LearnerId, fence: Fence) -> Fence {
+    loop {
+        fixture.store.renew_lease(fence, Duration::ZERO).await.unwrap();
+        let taken = fixture.store.acquire_lease(learner, "another process", Duration::HOUR).await.unwrap();
+        if let Some(thief) = taken {
+            return thief;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_overtaken_writes_nothing_and_goes_on_with_others() {
     let fixture = Fixture::new().await;
     let worker = fixture.worker(keeping()).await;
-    let stolen = create(&worker, "stolen", busy()).await.id;
+    let stolen = create(&worker, "stolen", json!({})).await.id;
     fixture.append(stolen, points(0, 600)).await;
     worker.until(stolen, |status| status.trained_seq.0 > 0).await;
     let owner = worker.inner.environment.owner.clone();
-    // As if its process had been stopped for longer than its lease: another takes the learner.
     let fence = worker.inner.slot(stolen).unwrap().fence().unwrap();
-    let thief = loop {
-        fixture.store.renew_lease(fence, Duration::ZERO).await.unwrap();
-        let taken = fixture.store.acquire_lease(stolen, "another process", Duration::HOUR).await.unwrap();
-        if let Some(thief) = taken {
-            break thief;
-        }
-    };
+    let thief = steal(&fixture, stolen, fence).await;
     let before = fixture.checkpoint(stolen).await;
     let other = create(&worker, "other", json!({})).await.id;
     fixture.append(other, points(0, 300)).await;
@@ -110,11 +115,33 @@ async fn a_worker_that_was_overtaken_writes_nothing_and_goes_on_with_others() {
     let refused = fixture.store.append_journal(fence, vec![]).await;
     assert!(matches!(refused, Err(StoreError::LeaseLost)));
     // Given back, the learner goes on here.
+    fixture.append(stolen, points(600, 300)).await;
     fixture.store.release_lease(thief).await.unwrap();
     fixture.until(stolen, |overview| holder(overview).as_ref() == Some(&owner)).await;
-    worker.until(stolen, |status| status.trained_seq.0 == 600).await;
+    worker.until(stolen, |status| status.trained_seq.0 == 900).await;
     worker.stop().await;
     fixture.rounds(stolen).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_was_free_for_a_moment_only_is_taken_when_it_is_given_back() {
+    let fixture = Fixture::new().await;
+    let worker = fixture.worker(keeping()).await;
+    let learner = create(&worker, "points", slow()).await.id;
+    fixture.append(learner, points(0, 1_000)).await;
+    // From here on only passes are left to do, and whoever looks at the store does not see that at once.
+    fixture.until(learner, |overview| overview.trained_seq == Seq(1_000)).await;
+    let slot = worker.inner.slot(learner).unwrap();
+    let thief = steal(&fixture, learner, slot.fence().unwrap()).await;
+    eventually(|| slot.fence().is_none()).await;
+    // It had run out when it was looked at, and was renewed before it could be taken.
+    let held = fixture.store.overview_of(learner).await.unwrap().unwrap();
+    worker.inner.compare(&Overview { holder: None, ..held.clone() }).await.unwrap();
+    eventually(|| slot.is_elsewhere() && !worker.inner.queue.holds(learner)).await;
+    fixture.store.release_lease(thief).await.unwrap();
+    fixture.until(learner, |overview| overview.token > held.token).await;
+    worker.stop().await;
+    fixture.rounds(learner).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +150,7 @@ async fn learners_spread_over_workers_and_one_that_comes_later_gets_its_share() 
     let first = fixture.worker(giving()).await;
     let mut learners = Vec::new();
     for name in ["a", "b", "c"] {
-        let learner = creation::create(&fixture.store, document(name, busy())).await.unwrap().id;
+        let learner = creation::create(&fixture.store, document(name, json!({}))).await.unwrap().id;
         fixture.append(learner, points(0, 600)).await;
         learners.push(learner);
     }
@@ -134,11 +161,15 @@ async fn learners_spread_over_workers_and_one_that_comes_later_gets_its_share() 
     let second = fixture.worker(giving()).await;
     let owners = [&first, &second].map(|worker| worker.inner.environment.owner.clone());
     let mut seen = BTreeSet::new();
+    let mut rows = 600;
     while !owners.iter().all(|owner| seen.contains(owner)) {
         for &learner in &learners {
+            // All of them have something to do, however fast they learn.
+            fixture.append(learner, points(rows, 100)).await;
             let overview = fixture.until(learner, |overview| overview.holder.is_some()).await;
             seen.extend(holder(&overview));
         }
+        rows += 100;
     }
     first.stop().await;
     second.stop().await;

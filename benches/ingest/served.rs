@@ -34,7 +34,7 @@ pub async fn run(data: &DataSet, body: Body, requests: &[Bytes], clients: usize)
         Arc::new(SqliteStore::open(&folder.path().join("perennial.db")).await.expect("a store"));
     let metrics = Metrics::new();
     let predictor = Predictor::start(store.clone(), &config.serving, metrics.serving.clone());
-    let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone(), Arc::new(|_, _| {}));
+    let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone());
     let commits = metrics.ingest.commit_seconds.clone();
     let state = AppState::new(Services { store, supervisor: None, predictor, writer }, metrics, Arc::new(config));
     state.load_learners().await.expect("no learners");

@@ -60,7 +60,7 @@ impl Server {
             }
         };
         // Nobody has to be called: whoever wants to know of a commit follows the store.
-        let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone(), Arc::new(|_, _| {}));
+        let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone());
         let sweeper = tokio::spawn(sweep(store.clone(), config.storage.idempotency_days));
         let deadline = Duration::from_secs(config.server.stop_seconds);
         let look_every = Duration::from_millis(config.fleet.poll_ms);

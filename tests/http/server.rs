@@ -92,7 +92,7 @@ impl Server {
         let predictor = Predictor::start(store.clone(), &config.serving, metrics.serving.clone());
         let training = metrics.training.clone();
         let supervisor = Supervisor::start(store.clone(), &config.training, training, Sharing::Alone).await.unwrap();
-        let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone(), Arc::new(|_, _| {}));
+        let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone());
         let services = Services { store: store.clone(), supervisor: Some(supervisor.clone()), predictor, writer };
         let look_every = Duration::from_millis(config.fleet.poll_ms);
         let state = AppState::new(services, metrics, Arc::new(config));

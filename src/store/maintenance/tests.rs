@@ -294,7 +294,7 @@ async fn a_backup_of_an_older_database_is_made_as_it_is_and_restored_by_this_bui
 
 #[tokio::test]
 async fn every_fault_is_found_and_named_by_ids() {
-    let faults: [(&str, &str); 19] = [
+    let faults: [(&str, &str); 21] = [
         ("DELETE FROM examples WHERE learner_id = 1 AND seq = 17", "the first is example 17"),
         ("DELETE FROM examples WHERE learner_id = 1 AND seq > 58", "its head is 60, its newest example 58"),
         ("DELETE FROM journal WHERE learner_id = 2 AND position = 3", "the first is event 3"),
@@ -306,6 +306,8 @@ async fn every_fault_is_found_and_named_by_ids() {
         ("UPDATE checkpoints SET position = 44 WHERE learner_id = 1", "at event 44"),
         ("DELETE FROM aliases WHERE learner_id = 2", "learner 2 has no live version"),
         ("UPDATE versions SET weights_kept = 0 WHERE learner_id = 2 AND version = 3", "version 3 is named by an alias"),
+        ("UPDATE aliases SET generation = 7 WHERE learner_id = 2", "generation 7 is an alias's newest"),
+        ("DELETE FROM alias_history WHERE learner_id = 1 AND generation = 1", "in which others are missing"),
         (
             "DELETE FROM blobs WHERE digest = (SELECT optimizer FROM checkpoints WHERE learner_id = 1)",
             "optimizer state",

@@ -2,7 +2,6 @@
 //!
 //! A request is in exactly one transaction, and requests are committed in the order in which they were queued.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,12 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::WriteError;
 use super::keys::Claim;
 use super::room::Drain;
-use super::{Committed, WriteError};
 use crate::metrics::IngestMetrics;
 use crate::stream::appended::Appended;
-use crate::stream::ids::{LearnerId, Seq};
 use crate::stream::store::{Append, AppendRefusal, StoreError, StreamStore};
 
 /// A queued request.
@@ -41,9 +39,6 @@ pub(super) struct Committer {
     store: Arc<dyn StreamStore>,
     commit_examples: usize,
     metrics: IngestMetrics,
-    committed: Committed,
-    /// The newest heads that were announced: the answer to a replayed request carries an old one.
-    heads: BTreeMap<LearnerId, Seq>,
     /// A request that was taken from the queue and did not fit into the transaction before.
     carried: Option<Request>,
     drain: Drain,
@@ -53,15 +48,8 @@ pub(super) struct Committer {
 
 impl Committer {
     /// `commit_examples`: the most examples in one transaction; a larger request has one of its own.
-    pub fn new(
-        store: Arc<dyn StreamStore>,
-        commit_examples: usize,
-        metrics: IngestMetrics,
-        committed: Committed,
-        drain: Drain,
-    ) -> Self {
-        let heads = BTreeMap::new();
-        Self { store, commit_examples, metrics, committed, heads, carried: None, drain, rest: None }
+    pub fn new(store: Arc<dyn StreamStore>, commit_examples: usize, metrics: IngestMetrics, drain: Drain) -> Self {
+        Self { store, commit_examples, metrics, carried: None, drain, rest: None }
     }
 
     /// Commits until nobody can queue any more, or until `stop`, and then what is still queued.
@@ -133,14 +121,13 @@ impl Committer {
         for Request { append, claim, bytes, answer } in batch {
             // Others may wait in its place.
             drop(bytes);
-            waiting.push((append.learner, claim, answer));
+            waiting.push((claim, answer));
             appends.push(append);
         }
         let began = Instant::now();
         let outcomes = match self.append(appends).await {
             Ok(answers) => {
                 self.drain.committed(examples, began.elapsed());
-                self.announce(waiting.iter().map(|(learner, ..)| *learner).zip(&answers));
                 answers.into_iter().map(|answer| answer.map_err(WriteError::Refused)).collect()
             }
             Err(error) => {
@@ -149,7 +136,7 @@ impl Committer {
                 vec![Err(WriteError::Store(error)); waiting.len()]
             }
         };
-        for ((_, claim, answer), outcome) in waiting.into_iter().zip(outcomes) {
+        for ((claim, answer), outcome) in waiting.into_iter().zip(outcomes) {
             // Before the answer: whoever has it may come again under the same key at once.
             drop(claim);
             // An error here is a caller that went away; its examples are stored all the same.
@@ -170,22 +157,6 @@ impl Committer {
             }
             Ok(answers) => answers,
             Err(error) => Err(StoreError::Unavailable(format!("the transaction broke off: {error}"))),
-        }
-    }
-
-    /// Calls back once for every learner whose head moved, or of whose examples some were replaced.
-    fn announce<'a>(&mut self, answers: impl Iterator<Item = (LearnerId, &'a Result<Appended, AppendRefusal>)>) {
-        let mut moved = BTreeMap::new();
-        for (learner, answer) in answers {
-            let Ok(Appended { head_seq, replaced, .. }) = *answer else { continue };
-            let head = self.heads.entry(learner).or_default();
-            if head_seq > *head || replaced > 0 {
-                *head = head_seq.max(*head);
-                moved.insert(learner, *head);
-            }
-        }
-        for (learner, head) in moved {
-            (self.committed)(learner, head);
         }
     }
 }

@@ -21,7 +21,7 @@ use self::keys::KeysInProgress;
 use self::room::{Drain, Rooms};
 use super::appended::Appended;
 use super::example::EncodedExample;
-use super::ids::{LearnerId, Seq};
+use super::ids::LearnerId;
 use super::store::{Append, AppendRefusal, StoreError, StreamStore};
 use crate::config::IngestConfig;
 use crate::metrics::IngestMetrics;
@@ -49,9 +49,6 @@ pub enum WriteError {
 pub use self::keys::Claim;
 pub use self::room::Room;
 
-/// Called after a commit, on the writer's task, with a learner's new head: it must return at once.
-pub type Committed = Arc<dyn Fn(LearnerId, Seq) + Send + Sync>;
-
 /// The handle of the writer; cheap to clone.
 #[derive(Clone)]
 pub struct Writer {
@@ -63,19 +60,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer task. After every commit `committed` is called with each learner's new head.
-    pub fn start(
-        store: Arc<dyn StreamStore>,
-        config: &IngestConfig,
-        metrics: IngestMetrics,
-        committed: Committed,
-    ) -> Self {
+    /// Starts the writer task. Who follows a stream hears of a commit from the store.
+    pub fn start(store: Arc<dyn StreamStore>, config: &IngestConfig, metrics: IngestMetrics) -> Self {
         let (queue, requests) = mpsc::channel(config.queue.max(1));
         let stop = CancellationToken::new();
         let task = TaskTracker::new();
         let drain = Drain::new(metrics.queue_examples.clone());
         let rooms = Rooms::new(queue, config.queue_bytes, drain.clone());
-        let committer = Committer::new(store, config.commit_examples, metrics, committed, drain.clone());
+        let committer = Committer::new(store, config.commit_examples, metrics, drain.clone());
         task.spawn(committer.run(requests, stop.clone()));
         task.close();
         Self { rooms, drain, keys: KeysInProgress::default(), stop, task }

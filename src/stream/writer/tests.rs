@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::stream::appended::{Outcome, Outcomes};
 use crate::stream::correction::{Correction, Deletion, ExampleName};
 use crate::stream::example::{EncodedExample, Entry, Label};
+use crate::stream::ids::Seq;
 use crate::stream::store::{Existing, IdempotencyKey};
 
 /// A store that keeps heads only, and every transaction that it was asked for.
@@ -135,14 +136,9 @@ fn keyed(learner: i64, key: &str) -> Append {
     Append { key: Some(key), ..request(learner, 1) }
 }
 
-type Heads = Arc<Mutex<Vec<(i64, u64)>>>;
-
-fn start(store: &Arc<Gated>, queue: usize, commit_examples: usize) -> (Writer, Heads) {
-    let heads = Heads::default();
-    let announced = heads.clone();
-    let committed: Committed = Arc::new(move |learner, head| announced.lock().unwrap().push((learner.0, head.0)));
+fn start(store: &Arc<Gated>, queue: usize, commit_examples: usize) -> Writer {
     let config = IngestConfig { queue, commit_examples, ..IngestConfig::default() };
-    (Writer::start(store.clone(), &config, Metrics::new().ingest, committed), heads)
+    Writer::start(store.clone(), &config, Metrics::new().ingest)
 }
 
 type Pending<'a> = Pin<Box<dyn Future<Output = Result<Appended, WriteError>> + Send + 'a>>;
@@ -163,7 +159,7 @@ fn seqs(answer: Result<Appended, WriteError>) -> (u64, u64) {
 #[tokio::test]
 async fn requests_that_queue_up_share_one_transaction() {
     let store = Gated::new();
-    let (writer, heads) = start(&store, 16, 100);
+    let writer = start(&store, 16, 100);
     let first = queued(&writer, request(1, 2)).await;
     store.begun().await;
     let second = queued(&writer, request(1, 3)).await;
@@ -175,13 +171,12 @@ async fn requests_that_queue_up_share_one_transaction() {
     assert_eq!(seqs(third.await), (1, 1));
     assert_eq!(seqs(fourth.await), (6, 6));
     assert_eq!(store.transactions(), [vec![1], vec![1, 2, 1]]);
-    assert_eq!(*heads.lock().unwrap(), [(1, 2), (1, 6), (2, 1)]);
 }
 
 #[tokio::test]
 async fn a_transaction_has_at_most_commit_examples() {
     let store = Gated::new();
-    let (writer, _) = start(&store, 16, 10);
+    let writer = start(&store, 16, 10);
     let mut pending = vec![queued(&writer, request(1, 1)).await];
     store.begun().await;
     for (learner, examples) in [(2, 6), (3, 4), (4, 1), (5, 25), (6, 3), (7, 8)] {
@@ -197,7 +192,7 @@ async fn a_transaction_has_at_most_commit_examples() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_takes_again_later() {
     let store = Gated::new();
-    let (writer, _) = start(&store, 1, 100);
+    let writer = start(&store, 1, 100);
     let first = queued(&writer, request(1, 1)).await;
     store.begun().await;
     let second = queued(&writer, request(1, 1)).await;
@@ -211,7 +206,7 @@ async fn a_full_queue_refuses_at_once_and_takes_again_later() {
 #[tokio::test]
 async fn the_same_key_in_progress_is_a_conflict_and_free_after_the_answer() {
     let store = Gated::new();
-    let (writer, _) = start(&store, 16, 100);
+    let writer = start(&store, 16, 100);
     let first = queued(&writer, keyed(1, "a")).await;
     assert!(matches!(writer.write(keyed(1, "a")).await, Err(WriteError::InProgress)));
     let other_learner = queued(&writer, keyed(2, "a")).await;
@@ -224,7 +219,7 @@ async fn the_same_key_in_progress_is_a_conflict_and_free_after_the_answer() {
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_cancel_its_write_nor_free_its_key() {
     let store = Gated::new();
-    let (writer, _) = start(&store, 16, 100);
+    let writer = start(&store, 16, 100);
     let first = queued(&writer, request(1, 1)).await;
     store.begun().await;
     drop(queued(&writer, keyed(1, "a")).await);
@@ -238,7 +233,7 @@ async fn a_caller_that_goes_away_does_not_cancel_its_write_nor_free_its_key() {
 #[tokio::test]
 async fn a_refused_request_does_not_harm_its_neighbours() {
     let store = Gated::new();
-    let (writer, heads) = start(&store, 16, 100);
+    let writer = start(&store, 16, 100);
     let first = queued(&writer, request(1, 1)).await;
     store.begun().await;
     let gone = queued(&writer, request(GONE.0, 1)).await;
@@ -247,13 +242,12 @@ async fn a_refused_request_does_not_harm_its_neighbours() {
     first.await.unwrap();
     assert!(matches!(gone.await, Err(WriteError::Refused(AppendRefusal::LearnerGone))));
     assert_eq!(seqs(neighbour.await), (2, 2));
-    assert_eq!(*heads.lock().unwrap(), [(1, 1), (1, 2)]);
 }
 
 #[tokio::test]
 async fn a_failing_store_is_an_error_for_everyone_and_the_writer_lives_on() {
     let store = Gated::new();
-    let (writer, heads) = start(&store, 16, 100);
+    let writer = start(&store, 16, 100);
     store.state().failure = Some(StoreError::Unavailable("the disk is full".into()));
     let first = queued(&writer, keyed(1, "a")).await;
     store.begun().await;
@@ -263,7 +257,7 @@ async fn a_failing_store_is_an_error_for_everyone_and_the_writer_lives_on() {
     for answer in [first.await, second.await, third.await] {
         assert!(matches!(answer, Err(WriteError::Store(StoreError::Unavailable(_)))), "{answer:?}");
     }
-    assert!(heads.lock().unwrap().is_empty());
+    assert_eq!(store.head(LearnerId(1)).await.unwrap(), Seq(0));
     store.state().failure = None;
     store.allow(1);
     assert_eq!(seqs(writer.write(keyed(1, "a")).await), (1, 1));
@@ -272,7 +266,7 @@ async fn a_failing_store_is_an_error_for_everyone_and_the_writer_lives_on() {
 #[tokio::test]
 async fn a_panicking_store_is_an_error_and_the_writer_lives_on() {
     let store = Gated::open();
-    let (writer, _) = start(&store, 16, 100);
+    let writer = start(&store, 16, 100);
     store.state().panics = true;
     let answer = writer.write(keyed(1, "a")).await;
     assert!(matches!(answer, Err(WriteError::Store(StoreError::Unavailable(_)))), "{answer:?}");
@@ -283,7 +277,7 @@ async fn a_panicking_store_is_an_error_and_the_writer_lives_on() {
 #[tokio::test]
 async fn stopping_writes_what_is_queued_and_takes_no_more() {
     let store = Gated::new();
-    let (writer, _) = start(&store, 16, 2);
+    let writer = start(&store, 16, 2);
     let mut pending = vec![queued(&writer, request(1, 1)).await];
     store.begun().await;
     for _ in 0..5 {
@@ -301,22 +295,11 @@ async fn stopping_writes_what_is_queued_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn a_head_that_was_announced_is_not_announced_again_by_an_older_answer() {
-    let store = Gated::open();
-    let (writer, heads) = start(&store, 16, 100);
-    writer.write(request(1, 5)).await.unwrap();
-    // What a store answers to a replayed key: the head of that time.
-    store.state().heads.insert(LearnerId(1), 2);
-    writer.write(request(1, 1)).await.unwrap();
-    assert_eq!(*heads.lock().unwrap(), [(1, 5)]);
-}
-
-#[tokio::test]
 async fn every_transaction_is_timed() {
     let store = Gated::open();
     let metrics = Metrics::new();
     let config = IngestConfig { queue: 4, commit_examples: 4, ..IngestConfig::default() };
-    let writer = Writer::start(store.clone(), &config, metrics.ingest.clone(), Arc::new(|_, _| {}));
+    let writer = Writer::start(store.clone(), &config, metrics.ingest.clone());
     writer.write(request(1, 1)).await.unwrap();
     writer.write(request(1, 1)).await.unwrap();
     assert_eq!(metrics.ingest.commit_seconds.get_sample_count(), 2);

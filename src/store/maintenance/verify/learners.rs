@@ -12,7 +12,7 @@ const LEARNERS_AT_ONCE: i64 = 100;
 const PLACES_AT_ONCE: i64 = 50_000;
 
 /// What names something that is not there, for one learner: the query gives the numbers of those that do.
-const DANGLING: [(&str, &str, &str); 8] = [
+const DANGLING: [(&str, &str, &str); 10] = [
     (
         "version",
         "has a parent that is not there, or is no older than itself",
@@ -37,6 +37,18 @@ const DANGLING: [(&str, &str, &str); 8] = [
         "SELECT version FROM aliases WHERE learner_id = $1 AND NOT EXISTS
          (SELECT 1 FROM versions WHERE learner_id = $1 AND versions.version = aliases.version AND weights_kept)
          ORDER BY version",
+    ),
+    (
+        "generation",
+        "is an alias's newest, and not the last of its history",
+        "SELECT generation FROM aliases WHERE learner_id = $1 AND generation <> (SELECT COALESCE(MAX(generation), 0)
+         FROM alias_history AS moves WHERE moves.learner_id = $1 AND moves.alias = aliases.alias) ORDER BY generation",
+    ),
+    (
+        "generation",
+        "is the last of an alias's history, in which others are missing",
+        "SELECT MAX(generation) FROM alias_history WHERE learner_id = $1
+         GROUP BY alias HAVING COUNT(*) <> MAX(generation) ORDER BY MAX(generation)",
     ),
     (
         "version",

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::oneshot;
+
+use crate::storage::Storage;
 
 /// How long anything may take before the harness says that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -36,12 +38,11 @@ pub struct Server {
 pub struct Gone;
 
 impl Process {
-    /// Starts a server on this data folder; where it listens is told once it does.
-    pub fn spawn(data: &Path, log: &Path) -> (Self, oneshot::Receiver<Server>) {
+    /// Starts a server on this database; where it listens is told once it does.
+    pub fn spawn(storage: &Storage, log: &Path) -> (Self, oneshot::Receiver<Server>) {
         let log = File::options().create(true).append(true).open(log).expect("a log");
-        let mut child = Command::new(binary())
-            .args(["serve", "--port", "0", "--data-dir"])
-            .arg(data)
+        let mut child = storage
+            .command(&["serve", "--port", "0"])
             .envs([
                 ("PERENNIAL_TRAINING__CHECKPOINT_MS", "100"),
                 ("PERENNIAL_TRAINING__LEASE_SECONDS", "1"),

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::release::KEYS_STAY;
 use crate::storage::Storage;
 
 /// How long anything may take before the harness says that it hangs.
@@ -50,6 +51,7 @@ impl Process {
                 ("PERENNIAL_TRAINING__TURN_MS", "50"),
                 ("PERENNIAL_STORAGE__KEEP_VERSIONS", "5"),
                 ("PERENNIAL_LOG__FILTER", "warn"),
+                KEYS_STAY,
             ])
             .stdout(Stdio::piped())
             .stderr(log)
@@ -97,6 +99,11 @@ impl Drop for Process {
 }
 
 impl Server {
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A request; its status and document.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), Gone> {
         self.send_keyed(method, path, body, None).await

@@ -197,7 +197,8 @@ impl Run {
     }
 }
 
-async fn listening(told: oneshot::Receiver<Server>) -> Option<Server> {
+/// The server, once it listens; `None` if it ended before.
+pub async fn listening(told: oneshot::Receiver<Server>) -> Option<Server> {
     tokio::time::timeout(PATIENCE, told).await.ok()?.ok()
 }
 

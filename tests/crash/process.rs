@@ -47,6 +47,8 @@ impl Process {
             .envs([
                 ("PERENNIAL_TRAINING__CHECKPOINT_MS", "100"),
                 ("PERENNIAL_TRAINING__LEASE_SECONDS", "1"),
+                // On a machine that does other things too, kills would find a trainer that never comes to anything.
+                ("PERENNIAL_TRAINING__NICE", "0"),
                 ("PERENNIAL_TRAINING__THREADS", "1"),
                 ("PERENNIAL_TRAINING__TURN_MS", "50"),
                 ("PERENNIAL_STORAGE__KEEP_VERSIONS", "5"),

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use perennial::registry::VersionId;
-use perennial::store::SqliteStore;
 use perennial::stream::LearnerName;
-use perennial::training::Store;
+use perennial::training::{LearnerRecord, Store};
 use serde_json::Value;
 
-use crate::clients::{Shared, predict_live};
-use crate::learners::{DOOMED, SUBJECTS, Subject};
-use crate::process::{Gone, PATIENCE, Server, binary};
+use crate::clients::predict_live;
+use crate::drafts::FIRST_CORRECTED;
+use crate::learners::{DOOMED, STREAMS, SUBJECTS, Subject};
+use crate::process::{Gone, PATIENCE, Server};
+use crate::shared::Shared;
+use crate::storage::Storage;
 
 /// Why a look at a life was broken off.
 #[derive(Debug)]
@@ -44,29 +45,19 @@ pub struct Committed {
     pub position: u64,
     pub versions: u64,
     pub live: u64,
+    pub corrections: u64,
 }
 
 /// What every learner had committed.
 pub type State = BTreeMap<Subject, Committed>;
 
-/// Reads what is on disk from a copy, so that the next server finds the files, and what is in the log, as the killed one
-/// left them; and holds it against what was there before and what was served since.
-pub async fn after_kill(data: &Path, copy: &Path, before: &State, shared: &Shared) -> Result<State, String> {
-    std::fs::create_dir_all(copy).map_err(|error| error.to_string())?;
-    for file in ["perennial.db", "perennial.db-wal"] {
-        let to = copy.join(file);
-        match std::fs::copy(data.join(file), &to) {
-            Ok(_) => {}
-            Err(_) if file.ends_with("wal") => drop(std::fs::remove_file(&to)),
-            Err(error) => return Err(format!("{file} cannot be copied: {error}")),
-        }
-    }
-    drop(std::fs::remove_file(copy.join("perennial.db-shm")));
-    let store = SqliteStore::open_to_read(&copy.join("perennial.db")).await.map_err(|error| error.to_string())?;
+/// Reads what the killed server has left, and holds it against what was there before and what was served since.
+pub async fn after_kill(storage: &Storage, before: &State, shared: &Shared) -> Result<State, String> {
+    let store = storage.left().await?;
     let mut state = State::new();
     for subject in SUBJECTS {
         let earlier = before.get(&subject).copied().unwrap_or_default();
-        let committed = committed(&store, subject, earlier).await?;
+        let committed = committed(&*store, subject, earlier).await?;
         let served = shared.facts().served.get(&subject).copied().unwrap_or_default();
         judge(subject, earlier, committed, served)?;
         state.insert(subject, committed);
@@ -99,13 +90,34 @@ async fn committed(store: &dyn Store, subject: Subject, earlier: Committed) -> R
             checkpoint.last_version
         ));
     }
+    let corrections = corrections(store, &record, earlier.corrections).await?;
     Ok(Committed {
         head: record.head.0,
         trained: checkpoint.trained_seq.0,
         position: checkpoint.position,
         versions,
         live: live.0,
+        corrections,
     })
+}
+
+/// Corrections are numbered without gaps, and of a stream that nobody corrects there are none.
+async fn corrections(store: &dyn Store, learner: &LearnerRecord, after: u64) -> Result<u64, String> {
+    let name = &learner.document.name;
+    let mut newest = after;
+    loop {
+        let page = store.corrections(learner.id, newest, 1_000).await.map_err(|error| format!("{name}: {error}"))?;
+        if page.is_empty() {
+            return Ok(newest);
+        }
+        for correction in page {
+            newest += 1;
+            let may_be = Subject::Drafts.name() == name.as_str() && correction.seq.0 > FIRST_CORRECTED;
+            if correction.number != newest || correction.seq > learner.head || !may_be {
+                return Err(format!("{name}: {correction:?} stands where correction {newest} should"));
+            }
+        }
+    }
 }
 
 /// Nothing goes back, nothing was served that was not committed.
@@ -114,7 +126,8 @@ fn judge(subject: Subject, before: Committed, now: Committed, served: u64) -> Re
         || now.trained < before.trained
         || now.position < before.position
         || now.versions < before.versions
-        || now.live < before.live;
+        || now.live < before.live
+        || now.corrections < before.corrections;
     if back || now.trained > now.head || now.live > now.versions || now.live < served {
         let name = subject.name();
         return Err(format!("{name}: {before:?} was committed before, {now:?} is now, version {served} was served"));
@@ -149,20 +162,29 @@ pub async fn after_start(server: &Server, state: &State, shared: &Shared) -> Res
     }
 }
 
-/// Reads a stream on from where it was read before.
+/// Reads a stream on from where it was read before; one that may have been corrected, from its beginning.
 async fn read_on(server: &Server, subject: Subject, shared: &Shared) -> Result<(), End> {
+    let is_corrected = subject == Subject::Drafts;
+    if is_corrected {
+        shared.drafts().read_anew();
+    }
     loop {
-        let after = shared.ledger(subject).read_up_to();
+        let after = if is_corrected { shared.drafts().read_up_to() } else { shared.ledger(subject).read_up_to() };
         let path = format!("/v1/learners/{}/examples?limit=1000&after={after}", subject.name());
         let (status, page) = server.get(&path).await?;
         let examples = page["examples"].as_array().filter(|_| status == 200);
         let examples = examples.ok_or_else(|| format!("GET {path} was answered {status}: {page}"))?;
         for example in examples {
-            shared.ledger(subject).stored(example)?;
+            if is_corrected { shared.drafts().stored(example)? } else { shared.ledger(subject).stored(example)? }
         }
-        if page["next_after"].is_null() {
-            return Ok(());
+        if !page["next_after"].is_null() {
+            continue;
         }
+        if is_corrected {
+            // Nothing of it is on its way while it is read.
+            shared.drafts().complete()?;
+        }
+        return Ok(());
     }
 }
 
@@ -171,7 +193,6 @@ pub async fn at_rest(server: &Server, shared: &Shared) -> Result<(), End> {
     for subject in SUBJECTS {
         let learner = rested(server, subject).await?;
         read_on(server, subject, shared).await?;
-        shared.ledger(subject).complete()?;
         let rate = learner.pointer("/training/settings/learning_rate").and_then(Value::as_f64);
         let sent = shared.facts().rates.get(&subject).cloned().unwrap_or_default();
         let acked = sent.iter().rposition(|(_, acked)| *acked);
@@ -181,6 +202,9 @@ pub async fn at_rest(server: &Server, shared: &Shared) -> Result<(), End> {
                 format!("{}: the rate is {rate:?}, and the last ones sent are {possible:?}", subject.name()).into()
             );
         }
+    }
+    for subject in STREAMS {
+        shared.ledger(subject).complete()?;
     }
     let orders = shared.facts().orders.clone();
     for order in orders {
@@ -211,24 +235,38 @@ async fn rested(server: &Server, subject: Subject) -> Result<Value, End> {
     }
 }
 
-/// Lives a learner's life again, undisturbed, with the command that operators have; its report.
-pub fn lived_again(data: &Path, subject: Subject) -> Result<Value, String> {
-    let output = Command::new(binary())
-        .args(["replay", subject.name(), "--json", "--threads", "1", "--data-dir"])
-        .arg(data)
-        .output()
-        .map_err(|error| error.to_string())?;
-    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() {
-        return Err(format!("{} is another when its life is lived again: {out}{error}", subject.name()));
+/// Lives a learner's life again, undisturbed, with the command that operators have; its report. Of a learner whose examples
+/// were corrected that is the life before the first of them.
+pub fn lived_again(storage: &Storage, subject: Subject) -> Result<Value, String> {
+    let (succeeded, out, error) = said(storage, &["replay", subject.name(), "--json", "--threads", "1"])?;
+    let report: Value = serde_json::from_str(&out).map_err(|_| format!("no report of a life: {out}{error}"))?;
+    let corrected = report["corrected"].as_u64();
+    let is_proven = match subject {
+        Subject::Drafts => corrected.is_none_or(|seq| seq > FIRST_CORRECTED) && report["difference"].is_null(),
+        _ => succeeded,
+    };
+    if is_proven && (succeeded || corrected.is_some()) {
+        return Ok(report);
     }
-    serde_json::from_str(&out).map_err(|error| format!("the report cannot be read: {error}"))
+    Err(format!("{} is another when its life is lived again: {out}{error}", subject.name()))
 }
 
-/// The server's log must know of nothing that went wrong.
-pub fn log(path: &Path) -> Result<(), String> {
+/// Nothing in the database is missing or damaged, says the command that operators have, which reads all of it.
+pub fn verified(storage: &Storage) -> Result<(), String> {
+    let (succeeded, out, error) = said(storage, &["verify", "--deep"])?;
+    if succeeded { Ok(()) } else { Err(format!("the database is not sound: {out}{error}")) }
+}
+
+fn said(storage: &Storage, arguments: &[&str]) -> Result<(bool, String, String), String> {
+    let output = storage.command(arguments).output().map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((output.status.success(), text(&output.stdout), text(&output.stderr)))
+}
+
+/// A log must have none of these words: `ERROR` is what went wrong, but what a database that is away makes go wrong.
+pub fn log(path: &Path, words: &[&str]) -> Result<(), String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    match text.lines().find(|line| line.contains("ERROR") || line.contains("panicked")) {
+    match text.lines().find(|line| words.iter().any(|word| line.contains(word))) {
         Some(line) => Err(format!("the log says: {line}")),
         None => Ok(()),
     }

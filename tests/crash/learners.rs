@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::drafts;
+
 /// Who learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
@@ -12,10 +14,15 @@ pub enum Subject {
     Prices,
     /// Small images through a convolution, ids and keys; grows by hand.
     Shapes,
+    /// Examples that are replaced and deleted again and again; grows by hand.
+    Drafts,
 }
 
 /// All of them.
-pub const SUBJECTS: [Subject; 3] = [Subject::Points, Subject::Prices, Subject::Shapes];
+pub const SUBJECTS: [Subject; 4] = [Subject::Points, Subject::Prices, Subject::Shapes, Subject::Drafts];
+
+/// Those whose examples stay as they were posted.
+pub const STREAMS: [Subject; 3] = [Subject::Points, Subject::Prices, Subject::Shapes];
 
 /// The learner that is created and deleted again and again.
 pub const DOOMED: &str = "doomed";
@@ -27,6 +34,7 @@ impl Subject {
             Self::Points => "points",
             Self::Prices => "prices",
             Self::Shapes => "shapes",
+            Self::Drafts => "drafts",
         }
     }
 
@@ -58,6 +66,16 @@ impl Subject {
                 "schema": {"features": [{"name": "pixels", "kind": "image", "height": 5, "width": 5, "max": 16}]},
                 "network": {"kind": "cnn", "channels": [2]},
                 "policy": {"kind": "manual", "max_parameters": 2_500},
+            }),
+            Self::Drafts => json!({
+                "task": {"kind": "classification", "classes": ["kept", "cut"]},
+                "schema": {"features": [
+                    {"name": "n", "kind": "numeric"},
+                    {"name": "revision", "kind": "numeric"},
+                    {"name": "size", "kind": "numeric"},
+                ]},
+                "network": {"kind": "mlp", "hidden": [3]},
+                "policy": {"kind": "manual", "max_parameters": 1_500},
             }),
         };
         document["name"] = self.name().into();
@@ -94,6 +112,7 @@ impl Subject {
                 let rows: Vec<Vec<u64>> = (0..5).map(|y| (0..5).map(|x| pixel(5 * y + x)).collect()).collect();
                 json!({"pixels": rows})
             }
+            Self::Drafts => drafts::inputs(number, 0),
         }
     }
 
@@ -109,6 +128,7 @@ impl Subject {
             }
             Self::Prices => json!(inputs["size"].as_f64().expect("a number") * 3.0 + (number % 7) as f64 * 0.25),
             Self::Shapes => if number.is_multiple_of(2) { "light" } else { "dark" }.into(),
+            Self::Drafts => drafts::label(number, 0),
         }
     }
 
@@ -145,6 +165,7 @@ impl Subject {
                 json!({"deeper": {"all": true}}),
                 json!({"inputs": {"features": [{"name": "age", "kind": "numeric"}]}}),
             ],
+            Self::Drafts => vec![wider],
             Self::Shapes => vec![wider, json!({"deeper": {"all": true, "kind": "residual"}})],
         }
     }

@@ -20,6 +20,8 @@ pub enum Moment {
     Growing(Duration),
     /// So long after a request for examples was sent: the `n`th of this life.
     Ingesting(u64, Duration),
+    /// So long after a correction was sent: the `n`th of this life.
+    Correcting(u64, Duration),
     /// While the rows of a deleted learner are being deleted.
     Deleting,
     /// So long after changed settings were sent.
@@ -30,15 +32,16 @@ impl Moment {
     /// The next one.
     pub fn draw(dice: &mut Dice) -> Self {
         let mut within = |millis: u64| Duration::from_micros(dice.below(1_000 * millis));
-        let (any, starting, growing, ingesting, changing) =
+        let (any, starting, growing, request, changing) =
             (within(2_600), within(250), within(60), within(12), within(60));
         match dice.below(100) {
-            0..30 => Self::Any(any),
-            30..40 => Self::Starting(starting),
-            40..60 => Self::Publishing,
-            60..75 => Self::Growing(growing),
-            75..87 => Self::Ingesting(1 + dice.below(20), ingesting),
-            87..94 => Self::Deleting,
+            0..28 => Self::Any(any),
+            28..38 => Self::Starting(starting),
+            38..56 => Self::Publishing,
+            56..70 => Self::Growing(growing),
+            70..80 => Self::Ingesting(1 + dice.below(20), request),
+            80..88 => Self::Correcting(1 + dice.below(10), request),
+            88..94 => Self::Deleting,
             _ => Self::Changing(changing),
         }
     }
@@ -51,6 +54,7 @@ impl Moment {
             Self::Publishing => "publishing",
             Self::Growing(_) => "growing",
             Self::Ingesting(..) => "ingesting",
+            Self::Correcting(..) => "correcting",
             Self::Deleting => "deleting",
             Self::Changing(_) => "changing",
         }

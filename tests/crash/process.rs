@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::oneshot;
+
+use crate::release::KEYS_STAY;
+use crate::storage::Storage;
 
 /// How long anything may take before the harness says that it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -36,19 +39,21 @@ pub struct Server {
 pub struct Gone;
 
 impl Process {
-    /// Starts a server on this data folder; where it listens is told once it does.
-    pub fn spawn(data: &Path, log: &Path) -> (Self, oneshot::Receiver<Server>) {
+    /// Starts a server on this database; where it listens is told once it does.
+    pub fn spawn(storage: &Storage, log: &Path) -> (Self, oneshot::Receiver<Server>) {
         let log = File::options().create(true).append(true).open(log).expect("a log");
-        let mut child = Command::new(binary())
-            .args(["serve", "--port", "0", "--data-dir"])
-            .arg(data)
+        let mut child = storage
+            .command(&["serve", "--port", "0"])
             .envs([
                 ("PERENNIAL_TRAINING__CHECKPOINT_MS", "100"),
                 ("PERENNIAL_TRAINING__LEASE_SECONDS", "1"),
+                // On a machine that does other things too, kills would find a trainer that never comes to anything.
+                ("PERENNIAL_TRAINING__NICE", "0"),
                 ("PERENNIAL_TRAINING__THREADS", "1"),
                 ("PERENNIAL_TRAINING__TURN_MS", "50"),
                 ("PERENNIAL_STORAGE__KEEP_VERSIONS", "5"),
                 ("PERENNIAL_LOG__FILTER", "warn"),
+                KEYS_STAY,
             ])
             .stdout(Stdio::piped())
             .stderr(log)
@@ -96,6 +101,11 @@ impl Drop for Process {
 }
 
 impl Server {
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A request; its status and document.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), Gone> {
         self.send_keyed(method, path, body, None).await

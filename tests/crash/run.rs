@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,22 +11,30 @@ use reqwest::Method;
 use tokio::sync::oneshot;
 
 use crate::checker::{self, End, State};
-use crate::clients::{self, Shared};
+use crate::clients;
 use crate::dice::Dice;
-use crate::learners::SUBJECTS;
+use crate::learners::{STREAMS, SUBJECTS, Subject};
 use crate::moment::{LONGEST, Moment};
+use crate::outage::Outage;
 use crate::process::{PATIENCE, Process, Server};
+use crate::shared::Shared;
+use crate::storage::Storage;
 use crate::watch;
+
+/// On a Postgres server, which dies too: one of so many lives sees it die.
+const LIVES_PER_OUTAGE: u64 = 4;
 
 /// A run.
 pub struct Run {
-    data: PathBuf,
-    copy: PathBuf,
+    storage: Storage,
     log: PathBuf,
+    /// The log of lives whose database died.
+    stormy_log: PathBuf,
     dice: Dice,
     shared: Arc<Shared>,
     state: State,
     kills: BTreeMap<&'static str, u64>,
+    outages: u64,
 }
 
 /// What a run that found no fault has seen.
@@ -39,10 +47,20 @@ impl fmt::Display for Summary {
 }
 
 impl Run {
-    /// A run in an empty folder.
-    pub fn new(folder: &Path, dice: Dice) -> Self {
-        let (data, copy, log) = (folder.join("data"), folder.join("copy"), folder.join("server.log"));
-        Self { data, copy, log, dice, shared: Arc::new(Shared::new()), state: State::new(), kills: BTreeMap::new() }
+    /// A run on an empty database.
+    pub fn new(storage: Storage, dice: Dice) -> Self {
+        let folder = storage.data.with_file_name("logs");
+        std::fs::create_dir_all(&folder).expect("a folder for logs");
+        Self {
+            storage,
+            log: folder.join("server.log"),
+            stormy_log: folder.join("outages.log"),
+            dice,
+            shared: Arc::new(Shared::new()),
+            state: State::new(),
+            kills: BTreeMap::new(),
+            outages: 0,
+        }
     }
 
     /// Lives so many lives, each to its kill, then one to its end.
@@ -51,42 +69,63 @@ impl Run {
         self.create().await?;
         for life in 1..=kills {
             let moment = Moment::draw(&mut self.dice);
-            self.life(moment).await.map_err(|fault| format!("life {life}, killed {moment:?}: {fault}"))?;
+            let is_stormy = self.storage.server().is_some() && life % LIVES_PER_OUTAGE == 0;
+            let outage = is_stormy.then(|| Outage::draw(&mut self.dice));
+            self.life(moment, outage)
+                .await
+                .map_err(|fault| format!("life {life}, killed {moment:?}, {outage:?}: {fault}"))?;
             *self.kills.entry(moment.name()).or_default() += 1;
+            self.outages += u64::from(is_stormy);
             if life % 50 == 0 {
                 println!("{life} kills after {} s", started.elapsed().as_secs());
             }
         }
         self.last_life().await?;
         let lived = started.elapsed();
+        checker::verified(&self.storage)?;
+        checker::log(&self.log, &["ERROR", "panicked"])?;
+        checker::log(&self.stormy_log, &["panicked"])?;
         let mut summary = format!("{kills} kills {:?} in {} s", self.kills, lived.as_secs());
         for subject in SUBJECTS {
-            let report = checker::lived_again(&self.data, subject)?;
-            let number = |key: &str| report[key].as_u64().unwrap_or(0);
-            let (rows, requests) = self.shared.ledger(subject).counts();
-            summary += &format!(
-                "\n{}: {rows} rows of {requests} requests, {} versions, {} growths, {} inputs, {} steps, lived again",
-                subject.name(),
-                number("versions"),
-                number("growths"),
-                number("inputs"),
-                number("steps"),
-            );
+            summary += &self.proven(subject)?;
         }
-        checker::log(&self.log)?;
-        let facts = self.shared.facts();
+        let ((drafts, replaced, deleted), facts) = (self.shared.drafts().counts(), self.shared.facts());
         summary += &format!(
-            "\n{} predictions, {} growth orders, {} deletions; {} s in all",
+            "\n{drafts} drafts, {replaced} replacements, {deleted} deletions\n{} predictions, {} growth orders, {} learners \
+             deleted; the database died {} times, {} requests were refused meanwhile; {} s in all",
             facts.predictions,
             facts.orders.len(),
             facts.deletions,
+            self.outages,
+            facts.refused,
             started.elapsed().as_secs()
         );
         Ok(Summary(summary))
     }
 
+    /// Lives a subject's life again; a line of what is the same.
+    fn proven(&self, subject: Subject) -> Result<String, String> {
+        let report = checker::lived_again(&self.storage, subject)?;
+        let number = |key: &str| report[key].as_u64().unwrap_or(0);
+        let stream = match STREAMS.contains(&subject) {
+            true => {
+                let (rows, requests) = self.shared.ledger(subject).counts();
+                format!("{rows} rows of {requests} requests")
+            }
+            false => "before its corrections".into(),
+        };
+        Ok(format!(
+            "\n{}: {stream}, {} versions, {} growths, {} inputs, {} steps, lived again",
+            subject.name(),
+            number("versions"),
+            number("growths"),
+            number("inputs"),
+            number("steps"),
+        ))
+    }
+
     async fn create(&mut self) -> Result<(), String> {
-        let (process, told) = Process::spawn(&self.data, &self.log);
+        let (process, told) = Process::spawn(&self.storage, &self.log);
         let server = listening(told).await.ok_or("the first server does not listen")?;
         for subject in SUBJECTS {
             match server.send(Method::POST, "/v1/learners", Some(&subject.document())).await {
@@ -101,18 +140,24 @@ impl Run {
     }
 
     /// One life, from its start to its kill.
-    async fn life(&mut self, moment: Moment) -> Result<(), String> {
+    async fn life(&mut self, moment: Moment, outage: Option<Outage>) -> Result<(), String> {
         self.shared.begin();
-        let (mut process, told) = Process::spawn(&self.data, &self.log);
+        let log = if outage.is_some() { &self.stormy_log } else { &self.log };
+        let (mut process, told) = Process::spawn(&self.storage, log);
+        let mut alive = true;
         let life = tokio::spawn(lived(self.shared.clone(), told, self.state.clone(), self.dice.split()));
-        let database = self.data.join("perennial.db");
-        let come = come(&self.shared, &database, process.started, moment);
-        // Without what it waits for, a kill comes all the same.
-        tokio::time::timeout(LONGEST, come).await.ok();
-        if let Some(status) = process.ended() {
-            return Err(format!("the server ended by itself: {status}"));
+        if let (Some(outage), Some(database)) = (outage, self.storage.server()) {
+            alive = outage.happen(&self.shared, database, &mut process).await?;
         }
-        process.kill();
+        if alive {
+            let come = come(&self.shared, &self.storage, process.started, moment);
+            // Without what it waits for, a kill comes all the same.
+            tokio::time::timeout(LONGEST, come).await.ok();
+            if let Some(status) = process.ended() {
+                return Err(format!("the server ended by itself: {status}"));
+            }
+            process.kill();
+        }
         self.shared.end();
         match tokio::time::timeout(PATIENCE, life).await {
             Ok(Ok(Ok(()) | Err(End::Gone))) => {}
@@ -123,14 +168,14 @@ impl Run {
         if let Some(fault) = self.shared.facts().faults.first() {
             return Err(fault.clone());
         }
-        self.state = checker::after_kill(&self.data, &self.copy, &self.state, &self.shared).await?;
+        self.state = checker::after_kill(&self.storage, &self.state, &self.shared).await?;
         Ok(())
     }
 
     /// The last life ends by itself, after everything has come to rest.
     async fn last_life(&mut self) -> Result<(), String> {
         self.shared.begin();
-        let (process, told) = Process::spawn(&self.data, &self.log);
+        let (process, told) = Process::spawn(&self.storage, &self.log);
         let server = listening(told).await.ok_or("the last server does not listen")?;
         let end = async {
             checker::after_start(&server, &self.state, &self.shared).await?;
@@ -152,7 +197,8 @@ impl Run {
     }
 }
 
-async fn listening(told: oneshot::Receiver<Server>) -> Option<Server> {
+/// The server, once it listens; `None` if it ended before.
+pub async fn listening(told: oneshot::Receiver<Server>) -> Option<Server> {
     tokio::time::timeout(PATIENCE, told).await.ok()?.ok()
 }
 
@@ -165,17 +211,21 @@ async fn lived(shared: Arc<Shared>, told: oneshot::Receiver<Server>, state: Stat
 }
 
 /// Returns when the moment has come.
-async fn come(shared: &Shared, database: &Path, started: Instant, moment: Moment) {
+async fn come(shared: &Shared, storage: &Storage, started: Instant, moment: Moment) {
     match moment {
         Moment::Any(after) | Moment::Starting(after) => tokio::time::sleep_until((started + after).into()).await,
-        Moment::Publishing => watch::rises(database, watch::BLOBS_IN_FLIGHT).await,
-        Moment::Deleting => watch::rises(database, watch::DELETIONS).await,
+        Moment::Publishing => watch::rises(storage, watch::BLOBS_IN_FLIGHT).await,
+        Moment::Deleting => watch::rises(storage, watch::DELETIONS).await,
         Moment::Growing(after) => {
-            watch::rises(database, watch::ORDERS).await;
+            watch::rises(storage, watch::ORDERS).await;
             tokio::time::sleep(after).await;
         }
         Moment::Ingesting(nth, after) => {
             reaches(&shared.posts, nth).await;
+            tokio::time::sleep(after).await;
+        }
+        Moment::Correcting(nth, after) => {
+            reaches(&shared.corrections, nth).await;
             tokio::time::sleep(after).await;
         }
         Moment::Changing(after) => {

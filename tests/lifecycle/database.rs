@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::first_release::unpack;
+use crate::release::unpack;
 use crate::server::{Process, digits, digits_learner};
 
 fn perennial(arguments: &[&str]) -> Output {

@@ -1,5 +1,8 @@
 //! The life of a whole server process: the demonstration, growth across a kill, graceful stop. `tests/crash` has the kills.
 
+#[path = "../fixtures/release.rs"]
+mod release;
+
 mod database;
 mod demo;
 mod device;

@@ -138,15 +138,16 @@ pub(super) async fn open(options: &PostgresOptions, store: &StoreOptions) -> Res
     bring_up_to_date(&mut connection, store).await.map_err(failed)?;
     // Whether it ends politely does not matter any more.
     connection.close().await.ok();
-    let pool = PgPoolOptions::new()
+    let pool_options = PgPoolOptions::new()
         .max_connections(options.connections)
         .acquire_timeout(options.wait)
-        .after_connect(|connection, _| Box::pin(session::set_up(connection)))
-        .connect_with(options.connect.clone())
-        .await
-        .map_err(|error| failed(explain(&error)))?;
+        .after_connect(|connection, _| Box::pin(session::set_up(connection)));
+    // `wait` is what a call may wait for: a start is as patient with these connections as with its first.
+    let connected = || pool_options.clone().connect_with(options.connect.clone());
+    let pool = patiently(options, &name, connected).await.map_err(failed)?;
     let changes = ChangeSender::default();
-    let listening = Listening::start(&options.connect, &changes).await.map_err(|error| failed(explain(&error)))?;
+    let listening = || Listening::start(&options.connect, &changes);
+    let listening = patiently(options, &name, listening).await.map_err(failed)?;
     let places = places(&pool, store).await?;
     Ok(PostgresStore { pool, changes, listening: listening.into(), places: places.into() })
 }
@@ -195,12 +196,21 @@ async fn check(connection: &mut PgConnection) -> Result<(), String> {
 
 /// Connects, again and again while the server does not answer and there is patience.
 async fn connect(options: &PostgresOptions, name: &str) -> Result<PgConnection, String> {
+    patiently(options, name, || options.connect.connect()).await
+}
+
+/// Tries something again and again while the server does not answer and there is patience.
+async fn patiently<T, F: Future<Output = Result<T, sqlx::Error>>>(
+    options: &PostgresOptions,
+    name: &str,
+    attempt: impl Fn() -> F,
+) -> Result<T, String> {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         let left = options.patience.saturating_sub(start.elapsed()).max(FIRST_PAUSE);
-        let reason = match tokio::time::timeout(left, options.connect.connect()).await {
-            Ok(Ok(connection)) => return Ok(connection),
+        let reason = match tokio::time::timeout(left, attempt()).await {
+            Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) if !may_come(&error) => return Err(explain(&error)),
             Ok(Err(error)) => explain(&error),
             Err(_) => "no answer".into(),
@@ -219,7 +229,7 @@ async fn connect(options: &PostgresOptions, name: &str) -> Result<PgConnection, 
 fn may_come(error: &sqlx::Error) -> bool {
     const CANNOT_CONNECT_NOW: [&str; 4] = ["57P03", "57P01", "57P02", "53300"];
     match error {
-        sqlx::Error::Io(_) => true,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| CANNOT_CONNECT_NOW.contains(&&*code)),
         _ => false,
     }

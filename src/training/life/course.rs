@@ -16,6 +16,7 @@ use crate::registry::{Version, VersionId};
 use crate::stream::LearnerId;
 use crate::training::environment::Environment;
 use crate::training::error::TrainingError;
+use crate::training::load::read_progress;
 use crate::training::steps::Advance;
 use crate::training::store::Store;
 use crate::training::trainer::Trainer;
@@ -241,7 +242,10 @@ impl Course<'_> {
         let lived = environment.wait(environment.store.checkpoint(self.newborn.learner))?;
         let lived = lived.ok_or_else(|| LifeError::Broken("the scratch store lost its checkpoint".into()))?;
         let position = self.recorded.checkpoint.position;
-        let recorded = value(&self.recorded.checkpoint)?;
+        let mut recorded = self.recorded.checkpoint.clone();
+        // As this build understands it: an earlier one wrote nothing of what it did not know.
+        recorded.progress = value(&read_progress(&recorded)?)?;
+        let recorded = value(&recorded)?;
         let lived = value(&Checkpoint { position: self.recorded_at(lived.position), ..lived })?;
         Ok(Difference::between(position, "checkpoint", &recorded, &lived))
     }

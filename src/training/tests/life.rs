@@ -180,6 +180,18 @@ async fn a_journal_that_lacks_a_decision_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_of_before_there_were_corrections_is_lived_again() {
+    let fixture = Fixture::new().await;
+    let supervisor = fixture.supervisor().await;
+    let learner = create(&supervisor, "points", json!({})).await.id;
+    fixture.append(learner, points(0, 300)).await;
+    supervisor.rested(learner, 300).await;
+    supervisor.stop().await;
+    tamper(&fixture, "UPDATE checkpoints SET progress = json_remove(progress, '$.corrections')").await;
+    same(&fixture, "points").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_life_with_a_corrected_example_is_lived_again_up_to_it() {
     let fixture = Fixture::new().await;
     let supervisor = fixture.supervisor().await;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::{UnixListener, UnixStream};
 
 use super::{Database, Fresh, PostgresOptions, PostgresServer, PostgresStore, options, server, store};
 use crate::store::suite::Bench as _;
 use crate::stream::StoreError;
-use crate::training::Store as _;
+use crate::training::{Store as _, TrainingStore as _};
 
 async fn fails(options: &PostgresOptions) -> String {
     match PostgresStore::open(options).await {
@@ -105,6 +107,39 @@ async fn a_server_that_does_not_answer_is_waited_for_and_no_longer_than_asked() 
     let reason = fails(&options).await;
     assert!(reason.contains("does not answer") && reason.contains("stream"), "{reason}");
     assert!(!reason.contains("s3cret"), "{reason}");
+}
+
+/// Stands before a server and lets everybody in but those of these numbers, who wait until they give up.
+async fn doorkeeper(door: UnixListener, server: std::path::PathBuf, kept_waiting: std::ops::Range<usize>) {
+    let mut waiting = Vec::new();
+    for number in 0.. {
+        let (mut guest, _) = door.accept().await.unwrap();
+        if kept_waiting.contains(&number) {
+            waiting.push(guest);
+            continue;
+        }
+        let mut inside = UnixStream::connect(&server).await.unwrap();
+        // A guest may go in the middle of a word.
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut guest, &mut inside).await.ok() });
+    }
+}
+
+/// A start was once given up when its second connection took longer than a call may wait.
+#[tokio::test]
+async fn a_start_is_patient_with_every_connection_whatever_a_call_may_wait() {
+    let Some(server) = server::shared() else { return };
+    let database = Database::new(server);
+    let inside: PgConnectOptions = database.url().parse().unwrap();
+    let socket = format!(".s.PGSQL.{}", inside.get_port());
+    let folder = tempfile::tempdir().unwrap();
+    let door = UnixListener::bind(folder.path().join(&socket)).unwrap();
+    let keeper = tokio::spawn(doorkeeper(door, inside.get_socket().unwrap().join(socket), 1..3));
+    let url = format!("postgres:///{}?user=perennial&host={}", database.name(), folder.path().display());
+    let options = PostgresOptions::parse(&url).unwrap().wait(Duration::from_millis(300));
+    let store = PostgresStore::open(&options).await.unwrap();
+    assert!(store.learners(None, 1).await.unwrap().is_empty());
+    store.close().await;
+    keeper.abort();
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub(in crate::store) mod migrate;
 mod open;
 mod presence;
 mod registry;
+mod reopen;
 mod rest;
 mod sole;
 mod stream;

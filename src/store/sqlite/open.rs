@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TURN: Duration = Duration::from_secs(30);
 
 /// Reading connections; each has a thread of its own.
-const READERS: u32 = 4;
+pub(super) const READERS: u32 = 4;
 
 /// Opens the file and brings its tables up to date.
 pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<SqliteStore, StoreError> {

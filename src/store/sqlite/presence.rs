@@ -28,6 +28,11 @@ impl Presence {
         Ok(Self { file: file.to_owned(), log: log.into(), identity: identity(file)? })
     }
 
+    /// Where it was opened.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Whether the file stands where it stood, with its log beside it.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let stands = identity(&self.file).is_ok_and(|found| found == self.identity) && self.log.exists();

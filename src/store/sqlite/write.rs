@@ -15,6 +15,8 @@ use super::presence::Presence;
 use crate::stream::StoreError;
 use crate::training::{Change, ChangeSender};
 
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// A transaction that holds the write lock.
 pub(super) struct WriteTransaction {
     connection: PoolConnection<Sqlite>,
@@ -27,16 +29,26 @@ pub(super) struct WriteTransaction {
 impl WriteTransaction {
     /// Waits for its turn, then for the write lock of the file.
     pub(super) async fn begin(store: &SqliteStore) -> Result<Self, StoreError> {
-        let connection = store.writer.acquire().await?;
-        let mut transaction = Self {
+        let mut transaction = Self::on(store.writer.acquire().await?, store);
+        let Err(error) = transaction.run(BEGIN).await else { return Ok(transaction) };
+        if !store.may_write_after(&error) {
+            return Err(error.into());
+        }
+        drop(transaction);
+        store.reopen().await?;
+        transaction = Self::on(store.writer.acquire().await?, store);
+        transaction.run(BEGIN).await?;
+        Ok(transaction)
+    }
+
+    fn on(connection: PoolConnection<Sqlite>, store: &SqliteStore) -> Self {
+        Self {
             connection,
             over: false,
             changes: store.changes.clone(),
             changed: Vec::new(),
             presence: store.presence.clone(),
-        };
-        transaction.run("BEGIN IMMEDIATE").await?;
-        Ok(transaction)
+        }
     }
 
     /// What is told once it is durable.
@@ -60,9 +72,8 @@ impl WriteTransaction {
         Ok(())
     }
 
-    async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
-        sqlx::query(statement).execute(&mut *self.connection).await?;
-        Ok(())
+    async fn run(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::query(statement).execute(&mut *self.connection).await.map(drop)
     }
 }
 

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::*;
+use crate::http::upload::Upload;
 use crate::metrics::Metrics;
 
 struct Fixture {
@@ -37,7 +38,20 @@ impl Fixture {
             .route("/panic", get(async || -> &'static str { panic!("a secret") }))
             .route("/wait", get(wait));
         let probe = Router::new().route("/probe", get(async || "alive"));
-        observed(limited(api, Router::new(), &self.limits).merge(probe), &self.metrics.http)
+        let uploads = Router::new().route("/upload", post(length));
+        observed(limited(api, uploads, &self.limits).merge(probe), &self.metrics.http)
+    }
+}
+
+/// Reads an upload to its end.
+async fn length(mut upload: Upload) -> Result<String, Problem> {
+    let mut length = 0;
+    loop {
+        let piece = upload.next(1_000).await?;
+        length += piece.len();
+        if piece.is_last {
+            return Ok(length.to_string());
+        }
     }
 }
 
@@ -102,6 +116,21 @@ async fn a_body_that_breaks_off_is_refused() {
     let body = Body::from_stream(stream::iter(parts));
     let response = fixture().router().oneshot(request("POST", "/echo/a", body)).await.unwrap();
     assert_eq!(code(response).await, "malformed_body");
+}
+
+#[tokio::test]
+async fn an_upload_that_stops_coming_is_given_up_and_one_that_comes_is_not() {
+    let mut fixture = fixture();
+    // What is there is taken; whatever must be waited for comes too late.
+    fixture.limits.request_seconds = 0;
+    let half = || stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"half"))]);
+    let whole = request("POST", "/upload", Body::from_stream(half().chain(half())));
+    let response = fixture.router().oneshot(whole).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "8");
+    let stops = request("POST", "/upload", Body::from_stream(half().chain(stream::pending())));
+    let response = fixture.router().oneshot(stops).await.unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(code(response).await, "slow_body");
 }
 
 #[tokio::test]

@@ -1,22 +1,37 @@
 //! `cargo bench --bench ingest`: durable examples a second over HTTP, beside the bare cost of the same rows.
 //!
-//! For every format and number of clients a server takes the same rows on a new database; then a bare loop writes them into
-//! the same table with the same indexes, as many rows in a transaction as the server had, in one process and without HTTP
-//! (sqlx alone). The two take turns, and medians of rates and of ratios are shown. Clients and server share the machine, so
-//! what the clients cost is in the figure. A second table has what decoding alone costs, on one thread.
-//! `-- quick` measures once and few rows, to see that it works.
+//! For every database, format and number of clients a server takes the same rows on a new database; then a bare loop writes
+//! them into the same table with the same indexes, as many rows in a transaction as the server had, in one process and
+//! without HTTP (sqlx alone). The two take turns, and medians of rates and of ratios are shown. Clients and server share the
+//! machine, so what the clients cost is in the figure. A second table says where the time of one client goes: every stage
+//! of its requests measured alone. Postgres is the server that tests use (`tests/servers/postgres.rs`), in a folder of its own.
+//!
+//! `-- quick` measures once and few rows, to see that it works; `sqlite`, `postgres`, `images`, `mixed`, `json`, `ndjson`,
+//! `arrow`, `rates` and `stages` measure only these; `rounds=9` takes more turns than 5. The figures stand in
+//! docs/PERFORMANCE.md.
 
 mod bare;
 mod bodies;
+mod places;
 mod rows;
 mod served;
+#[path = "../../tests/servers/postgres.rs"]
+mod servers;
+mod stages;
 
-use std::time::Instant;
-
+use bytes::Bytes;
 use comfy_table::Table;
+use tokio::runtime::Runtime;
 
+use self::bare::{Amount, Commits};
 use self::bodies::Body;
+use self::places::{Kind, Place};
 use self::rows::DataSet;
+use self::served::Load;
+use self::stages::Stages;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Requests at once.
 const CLIENTS: [usize; 3] = [1, 16, 128];
@@ -26,60 +41,131 @@ const IN_A_REQUEST: usize = 100;
 
 fn main() {
     perennial::process::prepare();
-    let is_quick = std::env::args().any(|given| given == "quick");
-    let (rounds, rows) = if is_quick { (1, 1_600) } else { (5, 12_800) };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    for data in [DataSet::images(rows), DataSet::mixed(rows)] {
-        println!("\n{}: {} rows, {IN_A_REQUEST} in a request, {rounds} rounds", data.name, data.examples.len());
-        show_decoding(&data);
-        let mut table = Table::new();
-        table.set_header(["format", "clients", "examples/s", "bare examples/s", "ratio", "rows in a commit"]);
-        for body in Body::ALL {
-            let requests = body.requests(&data, IN_A_REQUEST);
-            for clients in CLIENTS {
-                let (mut served, mut bare, mut ratios, mut in_commit) = (vec![], vec![], vec![], vec![]);
-                for _ in 0..rounds {
-                    let run = runtime.block_on(served::run(&data, body, &requests, clients));
-                    let other = runtime.block_on(bare::run(&data, run.rows_in_a_commit));
-                    served.push(run.rate);
-                    bare.push(other);
-                    ratios.push(run.rate / other);
-                    in_commit.push(run.rows_in_a_commit as f64);
-                }
-                table.add_row([
-                    body.name().to_owned(),
-                    clients.to_string(),
-                    format!("{:.0}", median(&mut served)),
-                    format!("{:.0}", median(&mut bare)),
-                    format!("{:.2}", median(&mut ratios)),
-                    format!("{:.0}", median(&mut in_commit)),
-                ]);
+    let wanted = Wanted::of(std::env::args().skip(1).collect());
+    let runtime = Runtime::new().expect("a runtime");
+    let mut kinds = Vec::new();
+    if wanted.has("sqlite", &["postgres"]) {
+        kinds.push(Kind::Sqlite);
+    }
+    if wanted.has("postgres", &["sqlite"]) {
+        match servers::shared() {
+            Some(server) => {
+                println!("Postgres {}", server.version());
+                kinds.push(Kind::Postgres(server));
+            }
+            None => {
+                println!("Postgres is not measured: this machine has no server's binaries (PERENNIAL_POSTGRES_BIN)")
             }
         }
-        println!("{table}");
+    }
+    let rows = if wanted.is_quick { 1_600 } else { 12_800 };
+    let images = wanted.has("images", &["mixed"]).then(|| DataSet::images(rows));
+    let mixed = wanted.has("mixed", &["images"]).then(|| DataSet::mixed(rows));
+    for data in [images, mixed].into_iter().flatten() {
+        for &kind in &kinds {
+            println!("\n{} on {}, {IN_A_REQUEST} rows in a request, {} rounds", data.name, kind.name(), wanted.rounds);
+            if wanted.has("rates", &["stages"]) {
+                println!("{}", rates(&runtime, &wanted, kind, &data));
+            }
+            if wanted.has("stages", &["rates"]) {
+                println!("{}", shares(&runtime, &wanted, kind, &data));
+            }
+        }
     }
 }
 
-/// What it costs to get from bytes to encoded rows.
-fn show_decoding(data: &DataSet) {
+/// Examples a second of every format and number of clients, beside the bare rate.
+fn rates(runtime: &Runtime, wanted: &Wanted, kind: Kind, data: &DataSet) -> Table {
     let mut table = Table::new();
-    table.set_header(["decoding alone", "examples/s", "MB/s"]);
-    for body in Body::ALL {
-        let requests = body.requests(data, IN_A_REQUEST);
-        let bytes: usize = requests.iter().map(bytes::Bytes::len).sum();
-        let mut seconds: Vec<f64> = (0..3)
-            .map(|_| {
-                let began = Instant::now();
-                let decoded: usize = requests.iter().map(|request| body.decode(data, request)).sum();
-                assert_eq!(decoded, data.examples.len(), "every row is decoded");
-                began.elapsed().as_secs_f64()
-            })
-            .collect();
-        let seconds = median(&mut seconds);
-        let rate = data.examples.len() as f64 / seconds;
-        table.add_row([body.name().to_owned(), format!("{rate:.0}"), format!("{:.0}", bytes as f64 / seconds / 1e6)]);
+    table.set_header(["format", "clients", "examples/s", "bare examples/s", "ratio", "rows in a commit"]);
+    for body in wanted.bodies() {
+        let bodies = body.bodies(data, IN_A_REQUEST);
+        for clients in CLIENTS {
+            let load = wanted.load(data, body, &bodies, clients);
+            let (mut served, mut bare, mut ratios, mut in_commit) = (vec![], vec![], vec![], vec![]);
+            for _ in 0..wanted.rounds {
+                let place = Place::new(kind);
+                let run = runtime.block_on(served::run(&place, &load, clients));
+                drop(place);
+                let amount = Amount { rows: load.requests * load.rows, in_a_commit: run.rows_in_a_commit };
+                let place = Place::new(kind);
+                let other = runtime.block_on(bare::run(&place, data, amount, Commits::Synced));
+                served.push(run.rate);
+                bare.push(other);
+                ratios.push(run.rate / other);
+                in_commit.push(run.rows_in_a_commit as f64);
+            }
+            table.add_row([
+                body.name().to_owned(),
+                clients.to_string(),
+                format!("{:.0}", median(&mut served)),
+                format!("{:.0}", median(&mut bare)),
+                format!("{:.2}", median(&mut ratios)),
+                format!("{:.0}", median(&mut in_commit)),
+            ]);
+        }
     }
-    println!("{table}");
+    table
+}
+
+/// Where the time of one client goes, in microseconds a row.
+fn shares(runtime: &Runtime, wanted: &Wanted, kind: Kind, data: &DataSet) -> Table {
+    type Stage = fn(&Stages) -> f64;
+    let columns: [(&str, Stage); 7] = [
+        ("carried", |stages| stages.carried),
+        ("decoded", |stages| stages.decoded),
+        ("encoded", |stages| stages.encoded),
+        ("inserted", |stages| stages.inserted),
+        ("synced", |stages| stages.synced),
+        ("the rest", Stages::rest),
+        ("all, served", |stages| stages.served),
+    ];
+    let mut table = Table::new();
+    table.set_header(["us a row, one client"].into_iter().chain(columns.iter().map(|(name, _)| *name)));
+    for body in wanted.bodies() {
+        let bodies = body.bodies(data, IN_A_REQUEST);
+        let load = wanted.load(data, body, &bodies, 1);
+        let rounds: Vec<Stages> = (0..wanted.rounds).map(|_| runtime.block_on(stages::measure(kind, &load))).collect();
+        let shown = columns.iter().map(|(_, stage)| {
+            let micros = median(&mut rounds.iter().map(stage).collect::<Vec<_>>());
+            let share = median(&mut rounds.iter().map(|round| stage(round) / round.served).collect::<Vec<_>>());
+            format!("{micros:.2} ({:.0} %)", 100.0 * share)
+        });
+        table.add_row(std::iter::once(body.name().to_owned()).chain(shown));
+    }
+    table
+}
+
+/// What is to be measured.
+struct Wanted {
+    words: Vec<String>,
+    is_quick: bool,
+    rounds: usize,
+}
+
+impl Wanted {
+    fn of(words: Vec<String>) -> Self {
+        let is_quick = words.iter().any(|word| word == "quick");
+        let rounds = words.iter().find_map(|word| word.strip_prefix("rounds=")?.parse().ok());
+        Self { rounds: rounds.unwrap_or(if is_quick { 1 } else { 5 }), words, is_quick }
+    }
+
+    /// Whether this is asked for, or nothing in its place.
+    fn has(&self, word: &str, others: &[&str]) -> bool {
+        let is_named = |word: &str| self.words.iter().any(|named| named == word);
+        is_named(word) || !others.iter().any(|other| is_named(other))
+    }
+
+    fn bodies(&self) -> impl Iterator<Item = Body> {
+        let names = ["json", "ndjson", "arrow"];
+        Body::ALL.into_iter().zip(names).filter(move |(_, name)| self.has(name, &names)).map(|(body, _)| body)
+    }
+
+    /// So many requests that every client has a few.
+    fn load<'d>(&self, data: &'d DataSet, body: Body, bodies: &'d [Bytes], clients: usize) -> Load<'d> {
+        let requests = if self.is_quick { 16.max(clients) } else { 256.max(4 * clients) };
+        Load { data, body, bodies, rows: IN_A_REQUEST, requests }
+    }
 }
 
 fn median(values: &mut [f64]) -> f64 {

@@ -9,14 +9,25 @@ use perennial::config::Config;
 use perennial::http::{AppState, Services, serve};
 use perennial::metrics::Metrics;
 use perennial::serving::Predictor;
-use perennial::store::SqliteStore;
 use perennial::stream::writer::Writer;
-use perennial::training::Store;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 
 use crate::bodies::Body;
+use crate::places::Place;
 use crate::rows::DataSet;
+
+/// What is sent.
+pub struct Load<'d> {
+    pub data: &'d DataSet,
+    pub body: Body,
+    /// Bodies with so many rows each, sent over and over.
+    pub bodies: &'d [Bytes],
+    pub rows: usize,
+    /// How often a body is sent.
+    pub requests: usize,
+}
 
 /// What a run showed.
 pub struct Run {
@@ -25,13 +36,11 @@ pub struct Run {
     pub rows_in_a_commit: usize,
 }
 
-/// Sends all requests, so many at once.
-pub async fn run(data: &DataSet, body: Body, requests: &[Bytes], clients: usize) -> Run {
-    let folder = tempfile::tempdir().expect("a folder");
+/// Sends all requests, so many at once. Every client's first request, which connects, is not timed.
+pub async fn run(place: &Place, load: &Load<'_>, clients: usize) -> Run {
     let mut config = Config::default();
-    config.storage.data_dir = folder.path().to_str().expect("plain").to_owned();
-    let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open(&folder.path().join("perennial.db")).await.expect("a store"));
+    config.storage.data_dir = place.folder().to_str().expect("plain").to_owned();
+    let store = place.open().await;
     let metrics = Metrics::new();
     let predictor = Predictor::start(store.clone(), &config.serving, metrics.serving.clone());
     let writer = Writer::start(store.clone(), &config.ingest, metrics.ingest.clone());
@@ -46,27 +55,35 @@ pub async fn run(data: &DataSet, body: Body, requests: &[Bytes], clients: usize)
 
     let client = reqwest::Client::new();
     let document = json!({
-        "name": "bench", "schema": data.schema, "task": data.task,
+        "name": "bench", "schema": load.data.schema, "task": load.data.task,
         "network": {"kind": "mlp", "hidden": [8]}, "policy": {"kind": "manual"},
     });
     let created = client.post(&base).json(&document).send().await.expect("an answer");
     assert!(created.status().is_success(), "{:?}", created.text().await);
-    let url: Arc<str> = format!("{base}/bench/examples").into();
-    let (next, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(requests.to_vec()));
-    let before = commits.get_sample_count();
-    let began = Instant::now();
+    let post = Post { client, url: format!("{base}/bench/examples").into(), media_type: load.body.media_type() };
+    let (next, left) = (Arc::new(AtomicUsize::new(0)), load.requests);
+    let (bodies, connected) = (Arc::new(load.bodies.to_vec()), Arc::new(Barrier::new(clients + 1)));
     let sending: Vec<_> = (0..clients)
         .map(|_| {
-            let (client, url, next, requests) = (client.clone(), url.clone(), next.clone(), requests.clone());
+            let (post, next, bodies, connected) = (post.clone(), next.clone(), bodies.clone(), connected.clone());
             tokio::spawn(async move {
-                while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let post = client.post(&*url).header("content-type", body.media_type()).body(request.clone());
-                    let answer = post.send().await.expect("an answer");
-                    assert!(answer.status().is_success(), "{:?}", answer.text().await);
+                post.send(&bodies[0]).await;
+                connected.wait().await;
+                connected.wait().await;
+                loop {
+                    let request = next.fetch_add(1, Ordering::Relaxed);
+                    if request >= left {
+                        break;
+                    }
+                    post.send(&bodies[request % bodies.len()]).await;
                 }
             })
         })
         .collect();
+    connected.wait().await;
+    let before = commits.get_sample_count();
+    let began = Instant::now();
+    connected.wait().await;
     for client in sending {
         client.await.expect("no client panics");
     }
@@ -77,5 +94,25 @@ pub async fn run(data: &DataSet, body: Body, requests: &[Bytes], clients: usize)
     state.writer.stop().await;
     state.predictor.stop().await;
     state.store.close().await;
-    Run { rate: data.examples.len() as f64 / seconds, rows_in_a_commit: data.examples.len().div_ceil(commits) }
+    let rows = load.requests * load.rows;
+    Run { rate: rows as f64 / seconds, rows_in_a_commit: rows.div_ceil(commits) }
+}
+
+/// A way to send bodies.
+#[derive(Clone)]
+pub struct Post {
+    pub client: reqwest::Client,
+    pub url: Arc<str>,
+    pub media_type: &'static str,
+}
+
+impl Post {
+    /// Sends a body and reads its answer.
+    pub async fn send(&self, body: &Bytes) {
+        let post = self.client.post(&*self.url).header("content-type", self.media_type).body(body.clone());
+        let answer = post.send().await.expect("an answer");
+        let status = answer.status();
+        let text = answer.text().await.expect("a text");
+        assert!(status.is_success(), "{text}");
+    }
 }

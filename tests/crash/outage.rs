@@ -57,6 +57,9 @@ impl Outage {
         let enough = || shared.facts().predictions >= before + PREDICTIONS;
         until(enough, "no predictions are answered without the database").await?;
         tokio::time::sleep(self.away).await;
+        if let Some(status) = process.ended() {
+            return Err(format!("the server ended with its database: {status}"));
+        }
         if self.first == First::Both {
             process.kill();
             shared.end();

@@ -3,7 +3,7 @@
 //! One server serves a whole test process ([`shared`]), with a [`Database`] of its own for every test; a test that kills its
 //! server starts one for itself ([`PostgresServer::start`]). Binaries are looked for in `PERENNIAL_POSTGRES_BIN`, in
 //! `/usr/lib/postgresql/*/bin` and on the `PATH`; the newest are taken. Without any, tests pass over what needs them, unless
-//! `PERENNIAL_REQUIRE_POSTGRES` is set. Included with `#[path]` by the library's tests and by those of the binary.
+//! `PERENNIAL_REQUIRE_POSTGRES` is set. Included with `#[path]` by the library's tests, by those of the binary and by a bench.
 
 // Every test binary uses a part of this.
 #![allow(dead_code)]

@@ -10,7 +10,7 @@ use crate::places::Place;
 use crate::rows::DataSet;
 
 /// Rows of one statement on SQLite, as many as the store's largest has.
-const IN_A_STATEMENT: usize = 64;
+const IN_A_STATEMENT: usize = 256;
 
 /// Whether a commit waits for the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]

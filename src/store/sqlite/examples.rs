@@ -18,9 +18,9 @@ struct Sized {
 }
 
 /// The sizes: few enough to be kept, large enough that a statement costs little beside its rows.
-const SIZES: [usize; 3] = [64, 8, 1];
+const SIZES: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
-static INSERT: LazyLock<[Sized; 3]> = LazyLock::new(|| {
+static INSERT: LazyLock<[Sized; SIZES.len()]> = LazyLock::new(|| {
     SIZES.map(|rows| {
         let places = vec!["(?,?,?,?,?,?,?)"; rows].join(",");
         let columns = "learner_id, seq, example_id, label_class, label_number, created_at, row";
@@ -28,7 +28,7 @@ static INSERT: LazyLock<[Sized; 3]> = LazyLock::new(|| {
     })
 });
 
-static KNOWN_IDS: LazyLock<[Sized; 3]> = LazyLock::new(|| {
+static KNOWN_IDS: LazyLock<[Sized; SIZES.len()]> = LazyLock::new(|| {
     SIZES.map(|rows| {
         let places = vec!["?"; rows].join(",");
         let statement = format!(
@@ -40,8 +40,8 @@ static KNOWN_IDS: LazyLock<[Sized; 3]> = LazyLock::new(|| {
 });
 
 /// The largest size that `left` rows fill.
-fn fitting(sizes: &'static [Sized; 3], left: usize) -> &'static Sized {
-    sizes.iter().find(|sized| sized.rows <= left).unwrap_or(&sizes[2])
+fn fitting(sizes: &'static [Sized; SIZES.len()], left: usize) -> &'static Sized {
+    sizes.iter().find(|sized| sized.rows <= left).unwrap_or(&sizes[SIZES.len() - 1])
 }
 
 /// Which of these ids the learner has, and where.

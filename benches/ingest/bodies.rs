@@ -42,7 +42,7 @@ impl Body {
 
     /// All rows, so many in each body.
     pub fn bodies(self, data: &DataSet, rows: usize) -> Vec<Bytes> {
-        data.examples.chunks(rows).map(|examples| self.of(data, examples).into()).collect()
+        data.examples.chunks_exact(rows).map(|examples| self.of(data, examples).into()).collect()
     }
 
     fn of(self, data: &DataSet, examples: &[NewExample]) -> Vec<u8> {

@@ -7,8 +7,8 @@
 //! of its requests measured alone. Postgres is the server that tests use (`tests/servers/postgres.rs`), in a folder of its own.
 //!
 //! `-- quick` measures once and few rows, to see that it works; `sqlite`, `postgres`, `images`, `mixed`, `json`, `ndjson`,
-//! `arrow`, `rates` and `stages` measure only these; `rounds=9` takes more turns than 5. The figures stand in
-//! docs/PERFORMANCE.md.
+//! `arrow`, `rates` and `stages` measure only these; `rounds=9` takes more turns than 5, `request=1000` larger requests
+//! than of 100 examples. The figures stand in docs/PERFORMANCE.md.
 
 mod bare;
 mod bodies;
@@ -36,7 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Requests at once.
 const CLIENTS: [usize; 3] = [1, 16, 128];
 
-/// Examples in a request.
+/// Examples in a request, if nobody says.
 const IN_A_REQUEST: usize = 100;
 
 fn main() {
@@ -63,7 +63,8 @@ fn main() {
     let mixed = wanted.has("mixed", &["images"]).then(|| DataSet::mixed(rows));
     for data in [images, mixed].into_iter().flatten() {
         for &kind in &kinds {
-            println!("\n{} on {}, {IN_A_REQUEST} rows in a request, {} rounds", data.name, kind.name(), wanted.rounds);
+            let (name, rows, rounds) = (data.name, wanted.in_a_request, wanted.rounds);
+            println!("\n{name} on {}, {rows} rows in a request, {rounds} rounds", kind.name());
             if wanted.has("rates", &["stages"]) {
                 println!("{}", rates(&runtime, &wanted, kind, &data));
             }
@@ -79,7 +80,7 @@ fn rates(runtime: &Runtime, wanted: &Wanted, kind: Kind, data: &DataSet) -> Tabl
     let mut table = Table::new();
     table.set_header(["format", "clients", "examples/s", "bare examples/s", "ratio", "rows in a commit"]);
     for body in wanted.bodies() {
-        let bodies = body.bodies(data, IN_A_REQUEST);
+        let bodies = body.bodies(data, wanted.in_a_request);
         for clients in CLIENTS {
             let load = wanted.load(data, body, &bodies, clients);
             let (mut served, mut bare, mut ratios, mut in_commit) = (vec![], vec![], vec![], vec![]);
@@ -123,7 +124,7 @@ fn shares(runtime: &Runtime, wanted: &Wanted, kind: Kind, data: &DataSet) -> Tab
     let mut table = Table::new();
     table.set_header(["us a row, one client"].into_iter().chain(columns.iter().map(|(name, _)| *name)));
     for body in wanted.bodies() {
-        let bodies = body.bodies(data, IN_A_REQUEST);
+        let bodies = body.bodies(data, wanted.in_a_request);
         let load = wanted.load(data, body, &bodies, 1);
         let rounds: Vec<Stages> = (0..wanted.rounds).map(|_| runtime.block_on(stages::measure(kind, &load))).collect();
         let shown = columns.iter().map(|(_, stage)| {
@@ -141,13 +142,16 @@ struct Wanted {
     words: Vec<String>,
     is_quick: bool,
     rounds: usize,
+    in_a_request: usize,
 }
 
 impl Wanted {
     fn of(words: Vec<String>) -> Self {
         let is_quick = words.iter().any(|word| word == "quick");
-        let rounds = words.iter().find_map(|word| word.strip_prefix("rounds=")?.parse().ok());
-        Self { rounds: rounds.unwrap_or(if is_quick { 1 } else { 5 }), words, is_quick }
+        let number = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());
+        let rounds = number("rounds=").unwrap_or(if is_quick { 1 } else { 5 });
+        let in_a_request = number("request=").unwrap_or(IN_A_REQUEST).clamp(1, 1_600);
+        Self { words, is_quick, rounds, in_a_request }
     }
 
     /// Whether this is asked for, or nothing in its place.
@@ -163,8 +167,8 @@ impl Wanted {
 
     /// So many requests that every client has a few.
     fn load<'d>(&self, data: &'d DataSet, body: Body, bodies: &'d [Bytes], clients: usize) -> Load<'d> {
-        let requests = if self.is_quick { 16.max(clients) } else { 256.max(4 * clients) };
-        Load { data, body, bodies, rows: IN_A_REQUEST, requests }
+        let requests = if self.is_quick { 16.max(clients) } else { (25_600 / self.in_a_request).max(4 * clients) };
+        Load { data, body, bodies, rows: self.in_a_request, requests }
     }
 }
 

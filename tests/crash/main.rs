@@ -2,9 +2,10 @@
 //! and deletions come in; a checker looks after every kill, and in the end every learner's life is lived again and compared. On
 //! Postgres the database is killed too, in the midst of it. `perennial migrate` is killed on databases of the first release.
 //!
-//! `PERENNIAL_CRASH_KILLS` says how often the server is killed on SQLite (100; a fifth of that on Postgres, half of it in migrations), `PERENNIAL_CRASH_SEED` repeats a schedule (the
-//! moments of the kills are its own; what the server is doing then is the machine's), `PERENNIAL_CRASH_BINARY` takes another
-//! binary, a release build for one. When something is wrong the data folder is kept, and its path and the seed are printed.
+//! `PERENNIAL_CRASH_KILLS` says how often the server is killed on SQLite (100; a fifth of that on Postgres, half of it in
+//! migrations), `PERENNIAL_CRASH_SEED` repeats a schedule (the moments of the kills are its own; what the server is doing then is
+//! the machine's), `PERENNIAL_CRASH_BINARY` takes another binary, a release build for one. When something is wrong the data
+//! folder is kept, and its path and the seed are printed.
 
 #[path = "../servers/postgres.rs"]
 mod postgres;

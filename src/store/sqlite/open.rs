@@ -20,6 +20,9 @@ use crate::training::ChangeSender;
 /// "Pern": what the first migration writes into the file's header.
 const APPLICATION_ID: i32 = 0x5065_726e;
 
+/// What SQLite calls a write into a file that was opened to read.
+pub(super) const SQLITE_READONLY: i32 = 8;
+
 /// How long a write waits for another process.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -191,7 +194,6 @@ async fn check_owner(path: &Path) -> Result<(), String> {
 }
 
 fn explain(error: &sqlx::Error) -> String {
-    const SQLITE_READONLY: i32 = 8;
     const SQLITE_CANTOPEN: i32 = 14;
     const SQLITE_NOTADB: i32 = 26;
     match sqlite_code(error) {

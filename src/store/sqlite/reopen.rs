@@ -11,11 +11,9 @@ use rustix::fs::{Access, access};
 use sqlx::pool::PoolConnection;
 
 use super::SqliteStore;
-use super::open::READERS;
+use super::open::{READERS, SQLITE_READONLY};
 use crate::store::failure::sqlite_code;
 use crate::stream::StoreError;
-
-const SQLITE_READONLY: i32 = 8;
 
 impl SqliteStore {
     /// Whether a write failed because the file had been opened to read, and may be written by now.

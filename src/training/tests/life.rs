@@ -145,14 +145,20 @@ async fn tamper(fixture: &Fixture, statement: &str) {
     sqlx::Connection::close(connection).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_first_difference_is_found_where_it_begins() {
+/// A learner that has learned three hundred rows, at rest.
+async fn lived() -> (Fixture, LearnerId) {
     let fixture = Fixture::new().await;
     let supervisor = fixture.supervisor().await;
     let learner = create(&supervisor, "points", json!({})).await.id;
     fixture.append(learner, points(0, 300)).await;
     supervisor.rested(learner, 300).await;
     supervisor.stop().await;
+    (fixture, learner)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_difference_is_found_where_it_begins() {
+    let (fixture, learner) = lived().await;
     let versions = fixture.store.versions(learner, crate::registry::VersionId(0), 100).await.unwrap();
     let before = versions.iter().filter(|version| version.trained_seq.0 < 150).count() as u64;
 
@@ -167,12 +173,7 @@ async fn the_first_difference_is_found_where_it_begins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_lacks_a_decision_is_found() {
-    let fixture = Fixture::new().await;
-    let supervisor = fixture.supervisor().await;
-    let learner = create(&supervisor, "points", json!({})).await.id;
-    fixture.append(learner, points(0, 300)).await;
-    supervisor.rested(learner, 300).await;
-    supervisor.stop().await;
+    let (fixture, _) = lived().await;
     tamper(&fixture, "DELETE FROM journal WHERE position = 2").await;
     let error = again(&fixture, "points").await.unwrap_err();
     assert!(matches!(error, LifeError::Incomplete(_)), "{error}");
@@ -181,24 +182,14 @@ async fn a_journal_that_lacks_a_decision_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_of_before_there_were_corrections_is_lived_again() {
-    let fixture = Fixture::new().await;
-    let supervisor = fixture.supervisor().await;
-    let learner = create(&supervisor, "points", json!({})).await.id;
-    fixture.append(learner, points(0, 300)).await;
-    supervisor.rested(learner, 300).await;
-    supervisor.stop().await;
+    let (fixture, _) = lived().await;
     tamper(&fixture, "UPDATE checkpoints SET progress = json_remove(progress, '$.corrections')").await;
     same(&fixture, "points").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_life_with_a_corrected_example_is_lived_again_up_to_it() {
-    let fixture = Fixture::new().await;
-    let supervisor = fixture.supervisor().await;
-    let learner = create(&supervisor, "points", json!({})).await.id;
-    fixture.append(learner, points(0, 300)).await;
-    supervisor.rested(learner, 300).await;
-    supervisor.stop().await;
+    let (fixture, learner) = lived().await;
     fixture.store.delete_example(learner, &ExampleName::Seq(Seq(200))).await.unwrap();
     let report = same(&fixture, "points").await;
     assert_eq!(report.corrected, Some(Seq(200)));

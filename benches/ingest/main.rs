@@ -7,8 +7,8 @@
 //! of its requests measured alone. Postgres is the server that tests use (`tests/servers/postgres.rs`), in a folder of its own.
 //!
 //! `-- quick` measures once and few rows, to see that it works; `sqlite`, `postgres`, `images`, `mixed`, `json`, `ndjson`,
-//! `arrow`, `rates` and `stages` measure only these; `rounds=9` takes more turns than 5, `request=1000` larger requests
-//! than of 100 examples. The figures stand in docs/PERFORMANCE.md.
+//! `arrow`, `rates` and `stages` measure only these; `rounds=9` takes more turns than 5, `request=400` requests of so many
+//! examples instead of 100 (and for Arrow 1000 too), `clients=1` only so many clients. The figures stand in docs/PERFORMANCE.md.
 
 mod bare;
 mod bodies;
@@ -36,8 +36,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Requests at once.
 const CLIENTS: [usize; 3] = [1, 16, 128];
 
-/// Examples in a request, if nobody says.
+/// Examples in a request, if nobody says; Arrow is for bulk loads.
 const IN_A_REQUEST: usize = 100;
+const IN_A_BULK_REQUEST: usize = 1_000;
 
 fn main() {
     perennial::process::prepare();
@@ -63,8 +64,7 @@ fn main() {
     let mixed = wanted.has("mixed", &["images"]).then(|| DataSet::mixed(rows));
     for data in [images, mixed].into_iter().flatten() {
         for &kind in &kinds {
-            let (name, rows, rounds) = (data.name, wanted.in_a_request, wanted.rounds);
-            println!("\n{name} on {}, {rows} rows in a request, {rounds} rounds", kind.name());
+            println!("\n{} on {}, {} rounds", data.name, kind.name(), wanted.rounds);
             if wanted.has("rates", &["stages"]) {
                 println!("{}", rates(&runtime, &wanted, kind, &data));
             }
@@ -78,11 +78,11 @@ fn main() {
 /// Examples a second of every format and number of clients, beside the bare rate.
 fn rates(runtime: &Runtime, wanted: &Wanted, kind: Kind, data: &DataSet) -> Table {
     let mut table = Table::new();
-    table.set_header(["format", "clients", "examples/s", "bare examples/s", "ratio", "rows in a commit"]);
-    for body in wanted.bodies() {
-        let bodies = body.bodies(data, wanted.in_a_request);
-        for clients in CLIENTS {
-            let load = wanted.load(data, body, &bodies, clients);
+    table.set_header(["format", "in a request", "clients", "examples/s", "bare examples/s", "ratio", "in a commit"]);
+    for (body, rows) in wanted.bodies() {
+        let bodies = body.bodies(data, rows);
+        for clients in wanted.clients() {
+            let load = wanted.load(data, (body, rows), &bodies, clients);
             let (mut served, mut bare, mut ratios, mut in_commit) = (vec![], vec![], vec![], vec![]);
             for _ in 0..wanted.rounds {
                 let place = Place::new(kind);
@@ -98,6 +98,7 @@ fn rates(runtime: &Runtime, wanted: &Wanted, kind: Kind, data: &DataSet) -> Tabl
             }
             table.add_row([
                 body.name().to_owned(),
+                rows.to_string(),
                 clients.to_string(),
                 format!("{:.0}", median(&mut served)),
                 format!("{:.0}", median(&mut bare)),
@@ -122,17 +123,17 @@ fn shares(runtime: &Runtime, wanted: &Wanted, kind: Kind, data: &DataSet) -> Tab
         ("all, served", |stages| stages.served),
     ];
     let mut table = Table::new();
-    table.set_header(["us a row, one client"].into_iter().chain(columns.iter().map(|(name, _)| *name)));
-    for body in wanted.bodies() {
-        let bodies = body.bodies(data, wanted.in_a_request);
-        let load = wanted.load(data, body, &bodies, 1);
+    table.set_header(["us a row, one client", "in a request"].into_iter().chain(columns.iter().map(|(name, _)| *name)));
+    for (body, rows) in wanted.bodies() {
+        let bodies = body.bodies(data, rows);
+        let load = wanted.load(data, (body, rows), &bodies, 1);
         let rounds: Vec<Stages> = (0..wanted.rounds).map(|_| runtime.block_on(stages::measure(kind, &load))).collect();
         let shown = columns.iter().map(|(_, stage)| {
             let micros = median(&mut rounds.iter().map(stage).collect::<Vec<_>>());
             let share = median(&mut rounds.iter().map(|round| stage(round) / round.served).collect::<Vec<_>>());
             format!("{micros:.2} ({:.0} %)", 100.0 * share)
         });
-        table.add_row(std::iter::once(body.name().to_owned()).chain(shown));
+        table.add_row([body.name().to_owned(), rows.to_string()].into_iter().chain(shown));
     }
     table
 }
@@ -142,7 +143,8 @@ struct Wanted {
     words: Vec<String>,
     is_quick: bool,
     rounds: usize,
-    in_a_request: usize,
+    in_a_request: Option<usize>,
+    clients: Option<usize>,
 }
 
 impl Wanted {
@@ -150,8 +152,13 @@ impl Wanted {
         let is_quick = words.iter().any(|word| word == "quick");
         let number = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());
         let rounds = number("rounds=").unwrap_or(if is_quick { 1 } else { 5 });
-        let in_a_request = number("request=").unwrap_or(IN_A_REQUEST).clamp(1, 1_600);
-        Self { words, is_quick, rounds, in_a_request }
+        let in_a_request = number("request=").map(|rows| rows.clamp(1, 1_600));
+        let clients = number("clients=").map(|clients: usize| clients.max(1));
+        Self { words, is_quick, rounds, in_a_request, clients }
+    }
+
+    fn clients(&self) -> Vec<usize> {
+        self.clients.map_or(CLIENTS.to_vec(), |clients| vec![clients])
     }
 
     /// Whether this is asked for, or nothing in its place.
@@ -160,15 +167,28 @@ impl Wanted {
         is_named(word) || !others.iter().any(|other| is_named(other))
     }
 
-    fn bodies(&self) -> impl Iterator<Item = Body> {
+    /// The formats, each with so many rows in a request.
+    fn bodies(&self) -> Vec<(Body, usize)> {
         let names = ["json", "ndjson", "arrow"];
-        Body::ALL.into_iter().zip(names).filter(move |(_, name)| self.has(name, &names)).map(|(body, _)| body)
+        let formats = Body::ALL.into_iter().zip(names).filter(|(_, name)| self.has(name, &names));
+        let sizes = |body| match (body, self.in_a_request) {
+            (_, Some(rows)) => vec![rows],
+            (Body::Arrow, None) => vec![IN_A_REQUEST, IN_A_BULK_REQUEST],
+            _ => vec![IN_A_REQUEST],
+        };
+        formats.flat_map(|(body, _)| sizes(body).into_iter().map(move |rows| (body, rows))).collect()
     }
 
     /// So many requests that every client has a few.
-    fn load<'d>(&self, data: &'d DataSet, body: Body, bodies: &'d [Bytes], clients: usize) -> Load<'d> {
-        let requests = if self.is_quick { 16.max(clients) } else { (25_600 / self.in_a_request).max(4 * clients) };
-        Load { data, body, bodies, rows: self.in_a_request, requests }
+    fn load<'d>(
+        &self,
+        data: &'d DataSet,
+        (body, rows): (Body, usize),
+        bodies: &'d [Bytes],
+        clients: usize,
+    ) -> Load<'d> {
+        let requests = if self.is_quick { 16.max(clients) } else { (25_600 / rows).max(4 * clients) };
+        Load { data, body, bodies, rows, requests }
     }
 }
 

@@ -10,6 +10,7 @@ use perennial::http::{AppState, Services, serve};
 use perennial::metrics::Metrics;
 use perennial::serving::Predictor;
 use perennial::stream::writer::Writer;
+use reqwest::{Response, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Barrier;
@@ -107,12 +108,25 @@ pub struct Post {
 }
 
 impl Post {
-    /// Sends a body and reads its answer.
+    /// Sends a body and reads its answer; where the queue is full, once more when the server says so.
     pub async fn send(&self, body: &Bytes) {
-        let post = self.client.post(&*self.url).header("content-type", self.media_type).body(body.clone());
-        let answer = post.send().await.expect("an answer");
-        let status = answer.status();
-        let text = answer.text().await.expect("a text");
-        assert!(status.is_success(), "{text}");
+        loop {
+            let post = self.client.post(&*self.url).header("content-type", self.media_type).body(body.clone());
+            let answer = post.send().await.expect("an answer");
+            let (status, wait) = (answer.status(), retry_after(&answer));
+            let text = answer.text().await.expect("a text");
+            match wait {
+                Some(seconds) if status == StatusCode::TOO_MANY_REQUESTS => tokio::time::sleep(seconds).await,
+                _ => {
+                    assert!(status.is_success(), "{text}");
+                    return;
+                }
+            }
+        }
     }
+}
+
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?.to_str().ok()?;
+    Some(Duration::from_secs(seconds.parse().ok()?))
 }

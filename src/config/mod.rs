@@ -54,7 +54,7 @@ pub struct StorageConfig {
     pub data_dir: String,
     /// `sqlite:PATH` or `postgres://…`; empty: `perennial.db` in `data_dir`.
     pub database: String,
-    /// Most connections of this process to Postgres, besides the one that listens.
+    /// Most connections of this process to Postgres, besides the one that appends and the one that listens.
     pub connections: u32,
     /// Milliseconds that a call waits for a connection to Postgres.
     pub connection_wait_ms: u64,

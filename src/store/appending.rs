@@ -31,13 +31,6 @@ pub(super) struct Addition<'r> {
     pub(super) examples: Vec<&'r EncodedExample>,
 }
 
-impl Addition<'_> {
-    /// The place of the last one.
-    pub(super) fn head(&self) -> Seq {
-        Seq(self.first.0 - 1 + self.examples.len() as u64)
-    }
-}
-
 /// An answer to keep under its key.
 pub(super) struct Keep<'r> {
     pub(super) learner: LearnerId,
@@ -58,10 +51,12 @@ pub(super) struct Decided<'r> {
     pub(super) keys: Vec<Keep<'r>>,
 }
 
-/// The learners of a call, each once and in order: the order in which their heads are locked.
-pub(super) fn learners(requests: &[Append]) -> Vec<LearnerId> {
-    let learners: BTreeSet<LearnerId> = requests.iter().map(|request| request.learner).collect();
-    learners.into_iter().collect()
+/// The query for the heads of the learners of a call, each once and in the order in which heads are locked. Its learners stand
+/// in its text, so that it can travel with the `BEGIN`.
+pub(super) fn heads_query(requests: &[Append]) -> String {
+    let learners: BTreeSet<i64> = requests.iter().map(|request| request.learner.0).collect();
+    let learners = learners.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    format!("SELECT learner_id, head FROM streams WHERE learner_id IN ({learners}) ORDER BY learner_id")
 }
 
 /// The ids that a call offers, each with its learner.
@@ -175,7 +170,7 @@ mod tests {
             }
             for (learner, addition) in &decided.additions {
                 prop_assert_eq!(addition.first, Seq(head + 1));
-                prop_assert_eq!(addition.head(), Seq(next[&learner.0] - 1));
+                prop_assert_eq!(head + addition.examples.len() as u64, next[&learner.0] - 1);
                 let mut seen = stored.clone();
                 for id in addition.examples.iter().filter_map(|example| example.id.clone()) {
                     prop_assert!(seen.insert(id, Standing::New(0)).is_none(), "an id is stored once");

@@ -3,7 +3,7 @@
 //! What cannot be read is [`StoreError::Damaged`] and named by its ids, never quoted. Every select names the columns that
 //! are read here. For the stores alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -115,6 +115,16 @@ pub(super) fn standing(learner: LearnerId, row: &impl Columns) -> Result<(String
     let id = row.optional_words("example_id")?;
     let id = id.ok_or_else(|| damaged(example_name(learner, seq), "it has no id"))?;
     Ok((id.to_owned(), if is_deleted { Standing::Deleted(seq) } else { Standing::Stored(seq) }))
+}
+
+/// The heads of streams, each with its learner.
+pub(super) fn heads<R: Columns>(rows: &[R]) -> Result<BTreeMap<LearnerId, u64>, StoreError> {
+    let head = |row: &R| {
+        let learner = row.integer("learner_id")?;
+        let head = number(row.integer("head")?, format_args!("the head of learner {learner}"))?;
+        Ok((LearnerId(learner), head))
+    };
+    rows.iter().map(head).collect()
 }
 
 /// A correction.

@@ -6,10 +6,10 @@
 
 use super::write::WriteTransaction;
 use super::{PostgresStore, corrections, examples};
-use crate::store::appending::{self, Addition, Keep, Known};
+use crate::store::appending::{self, Keep, Known};
 use crate::store::columns::Columns as _;
 use crate::store::rows;
-use crate::store::values::{json, kept, number};
+use crate::store::values::json;
 use crate::stream::{Append, AppendRefusal, Appended, LearnerId, StoreError};
 use crate::training::Change;
 
@@ -18,11 +18,11 @@ impl PostgresStore {
         &self,
         requests: &[Append],
     ) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
-        let mut transaction = self.write().await?;
-        let known = known(&mut transaction, requests).await?;
+        let heads = format!("{} FOR UPDATE", appending::heads_query(requests));
+        let (mut transaction, heads) = WriteTransaction::begin_appending(&self.appender, &heads).await?;
+        let known = Known { heads: rows::heads(&heads)?, ..known(&mut transaction, requests).await? };
         let decided = appending::decide(requests, known);
         for (learner, addition) in &decided.additions {
-            move_head(&mut transaction, *learner, addition).await?;
             examples::insert(&mut transaction, *learner, addition).await?;
             transaction.tell(Change::Stream(*learner));
         }
@@ -36,20 +36,9 @@ impl PostgresStore {
     }
 }
 
-/// Locks the heads and reads everything that decides about these requests.
+/// Reads everything else that decides about these requests.
 async fn known(transaction: &mut WriteTransaction, requests: &[Append]) -> Result<Known, StoreError> {
     let mut known = Known::default();
-    let learners: Vec<i64> = appending::learners(requests).iter().map(|learner| learner.0).collect();
-    let heads =
-        sqlx::query("SELECT learner_id, head FROM streams WHERE learner_id = ANY($1) ORDER BY learner_id FOR UPDATE")
-            .bind(learners)
-            .fetch_all(&mut **transaction)
-            .await?;
-    for row in heads {
-        let learner = row.integer("learner_id")?;
-        let head = number(row.integer("head")?, format_args!("the head of learner {learner}"))?;
-        known.heads.insert(LearnerId(learner), head);
-    }
     let (learners, keys): (Vec<i64>, Vec<&str>) =
         appending::keys(requests).map(|(learner, key)| (learner.0, key.key.as_str())).unzip();
     if !keys.is_empty() {
@@ -68,19 +57,6 @@ async fn known(transaction: &mut WriteTransaction, requests: &[Append]) -> Resul
     }
     examples::known_ids(transaction, requests, &mut known).await?;
     Ok(known)
-}
-
-async fn move_head(
-    transaction: &mut WriteTransaction,
-    learner: LearnerId,
-    addition: &Addition<'_>,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE streams SET head = $2 WHERE learner_id = $1")
-        .bind(learner.0)
-        .bind(kept(addition.head().0)?)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
 }
 
 async fn remember(transaction: &mut WriteTransaction, keys: &[Keep<'_>]) -> Result<(), StoreError> {

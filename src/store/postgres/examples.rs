@@ -41,7 +41,7 @@ pub(super) async fn known_ids(
     Ok(())
 }
 
-/// Writes new examples at their places.
+/// Writes new examples at their places, and the head behind them.
 pub(super) async fn insert(
     transaction: &mut WriteTransaction,
     learner: LearnerId,
@@ -55,8 +55,10 @@ pub(super) async fn insert(
         let (classes, numbers): (Vec<_>, Vec<_>) = these.iter().map(|example| example.label_columns()).unzip();
         let classes: Vec<Option<&[u8]>> = classes.into_iter().map(|class| class.map(str::as_bytes)).collect();
         let rows: Vec<&[u8]> = these.iter().map(|example| example.row.as_slice()).collect();
+        let head = first - 1 + these.len() as u64;
         sqlx::query(
-            "INSERT INTO examples (learner_id, seq, example_id, label_class, label_number, created_at, row)
+            "WITH moved AS (UPDATE streams SET head = $7 WHERE learner_id = $1)
+             INSERT INTO examples (learner_id, seq, example_id, label_class, label_number, created_at, row)
              SELECT $1, $2 + place - 1, id, class, number, (SELECT micros()), bytes
              FROM unnest($3::bytea[], $4::bytea[], $5::float8[], $6::bytea[]) WITH ORDINALITY
              AS new (id, class, number, bytes, place)",
@@ -67,9 +69,10 @@ pub(super) async fn insert(
         .bind(classes)
         .bind(numbers)
         .bind(rows)
+        .bind(kept(head)?)
         .execute(&mut **transaction)
         .await?;
-        first += these.len() as u64;
+        first = head + 1;
         left = rest;
     }
     Ok(())

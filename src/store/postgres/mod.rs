@@ -9,6 +9,7 @@
 mod alias_history;
 mod aliases;
 mod append;
+mod appender;
 mod blobs;
 mod commit;
 mod corrections;
@@ -47,6 +48,7 @@ use super::objects::Places;
 use crate::store::pool_counts::used_and_idle;
 use crate::stream::StoreError;
 use crate::training::{ChangeSender, Changes, Store};
+use appender::Appender;
 use listen::Listening;
 use write::WriteTransaction;
 
@@ -54,6 +56,7 @@ use write::WriteTransaction;
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    appender: Appender,
     /// Where what the listener hears is told: commits of all processes, this one's too.
     changes: ChangeSender,
     listening: Arc<Listening>,
@@ -96,11 +99,14 @@ impl Store for PostgresStore {
     }
 
     fn connections(&self) -> (u32, u32) {
-        used_and_idle(self.pool.size(), self.pool.num_idle())
+        let (used, idle) = used_and_idle(self.pool.size(), self.pool.num_idle());
+        let (appends, waits) = self.appender.used_and_idle();
+        (used + appends, idle + waits)
     }
 
     async fn close(&self) {
         self.listening.end().await;
+        self.appender.close().await;
         self.pool.close().await;
     }
 }

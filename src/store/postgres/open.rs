@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
+use super::appender::Appender;
 use super::listen::Listening;
 use super::{PostgresStore, migrate, session};
 use crate::config::StorageConfig;
@@ -93,7 +94,7 @@ impl PostgresOptions {
             .patience(Duration::from_secs(storage.start_wait_seconds)))
     }
 
-    /// At most so many connections, besides the one that listens.
+    /// At most so many connections, besides the one that appends and the one that listens.
     pub fn connections(self, connections: u32) -> Self {
         Self { connections, ..self }
     }
@@ -149,7 +150,8 @@ pub(super) async fn open(options: &PostgresOptions, store: &StoreOptions) -> Res
     let listening = || Listening::start(&options.connect, &changes);
     let listening = patiently(options, &name, listening).await.map_err(failed)?;
     let places = places(&pool, store).await?;
-    Ok(PostgresStore { pool, changes, listening: listening.into(), places: places.into() })
+    let appender = Appender::new(options.connect.clone(), options.wait);
+    Ok(PostgresStore { pool, appender, changes, listening: listening.into(), places: places.into() })
 }
 
 /// How `store::maintenance` connects: once the server and the database have been checked.

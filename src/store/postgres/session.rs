@@ -37,6 +37,14 @@ pub(super) async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Er
     Ok(())
 }
 
+/// Has every statement planned once instead of for the values at hand, after [`set_up`]: for the connection that appends. Its
+/// statements look each row up along an index whatever the values are, and the server, which cannot know how long their arrays
+/// will be, guesses ten.
+pub(super) async fn keep_plans(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SET plan_cache_mode = force_generic_plan").execute(connection).await?;
+    Ok(())
+}
+
 /// Refuses a server that cannot keep what is acknowledged, and a database that cannot hold every text.
 pub(super) async fn check_server(connection: &mut PgConnection) -> Result<(), String> {
     let row = sqlx::query(

@@ -8,27 +8,58 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 
+use super::appender::{Appender, Turn};
 use super::listen::CHANNEL;
 use crate::stream::{LearnerId, StoreError};
 use crate::training::Change;
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+const UNDER_WAY: &str = "whoever ends a transaction gives it away";
+
 /// A transaction that is under way.
 pub(super) struct WriteTransaction {
-    connection: PoolConnection<Postgres>,
-    over: bool,
+    /// `None` once it is over.
+    held: Option<Held>,
     changed: Vec<Change>,
+}
+
+/// Whose connection it is.
+enum Held {
+    Pool(PoolConnection<Postgres>),
+    Appender(Turn),
 }
 
 impl WriteTransaction {
     /// Waits for a connection and begins. Every statement sees what was committed before it, and a row that it locks as
     /// it was committed last.
     pub(super) async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
-        let connection = pool.acquire().await?;
-        let mut transaction = Self { connection, over: false, changed: Vec::new() };
-        transaction.run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let mut transaction = Self::on(Held::Pool(pool.acquire().await?));
+        transaction.run(BEGIN).await?;
         Ok(transaction)
+    }
+
+    /// The same on the connection that appends, and what a query without parameters finds: on one way to the server.
+    pub(super) async fn begin_appending(appender: &Appender, query: &str) -> Result<(Self, Vec<PgRow>), StoreError> {
+        let statements = format!("{BEGIN}; {query}");
+        let mut transaction = Self::on(Held::Appender(appender.turn().await?));
+        let rows = match transaction.run(&statements).await {
+            // It was kept while the server ended it: nothing is lost yet.
+            Err(error) if is_lost(&error) => {
+                drop(transaction);
+                transaction = Self::on(Held::Appender(appender.turn().await?));
+                transaction.run(&statements).await?
+            }
+            outcome => outcome?,
+        };
+        Ok((transaction, rows))
+    }
+
+    fn on(held: Held) -> Self {
+        Self { held: Some(held), changed: Vec::new() }
     }
 
     /// What is told with the commit.
@@ -42,36 +73,58 @@ impl WriteTransaction {
     pub(super) async fn lock_learner(&mut self, learner: LearnerId) -> Result<bool, StoreError> {
         let locked = sqlx::query("SELECT 1 FROM learners WHERE id = $1 FOR UPDATE")
             .bind(learner.0)
-            .fetch_optional(&mut *self.connection)
+            .fetch_optional(&mut **self)
             .await?;
         Ok(locked.is_some())
     }
 
     /// Makes it durable: when it returns `Ok`, the log is synced.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        if !self.changed.is_empty() {
-            let told: Vec<String> = self.changed.iter().map(Change::to_string).collect();
-            sqlx::query("SELECT pg_notify($1, change) FROM unnest($2::text[]) AS told (change)")
-                .bind(CHANNEL)
-                .bind(told)
-                .execute(&mut *self.connection)
-                .await?;
-        }
-        self.run("COMMIT").await?;
-        self.over = true;
+        // A change is a word, a colon and a number: nothing in it needs to be quoted.
+        let told = self.changed.iter().map(|change| format!("NOTIFY {CHANNEL}, '{change}'; "));
+        let statements = told.chain(["COMMIT".into()]).collect::<String>();
+        self.run(&statements).await?;
+        self.keep();
         Ok(())
     }
 
     /// Takes everything back and keeps the connection, for refusals that are nobody's fault.
     pub(super) async fn roll_back(mut self) -> Result<(), StoreError> {
         self.run("ROLLBACK").await?;
-        self.over = true;
+        self.keep();
         Ok(())
     }
 
-    async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
-        sqlx::raw_sql(statement).execute(&mut *self.connection).await?;
-        Ok(())
+    async fn run(&mut self, statements: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut **self).await
+    }
+
+    /// It is over, and its connection as good as before.
+    fn keep(&mut self) {
+        match self.held.take() {
+            Some(Held::Appender(turn)) => turn.keep(),
+            // Back to its pool.
+            pooled => drop(pooled),
+        }
+    }
+}
+
+/// Whether the connection is gone, or going: then nothing that was sent on it last has happened unless it was a `COMMIT`.
+fn is_lost(error: &sqlx::Error) -> bool {
+    const ENDED_BY_THE_SERVER: [&str; 3] = ["57P01", "57P02", "57P03"];
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| ENDED_BY_THE_SERVER.contains(&&*code)),
+        _ => false,
+    }
+}
+
+impl Held {
+    fn connection(&mut self) -> &mut PoolConnection<Postgres> {
+        match self {
+            Self::Pool(connection) => connection,
+            Self::Appender(turn) => &mut turn.connection,
+        }
     }
 }
 
@@ -79,20 +132,23 @@ impl Deref for WriteTransaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        match self.held.as_ref().expect(UNDER_WAY) {
+            Held::Pool(connection) => connection,
+            Held::Appender(turn) => &turn.connection,
+        }
     }
 }
 
 impl DerefMut for WriteTransaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        self.held.as_mut().expect(UNDER_WAY).connection()
     }
 }
 
 impl Drop for WriteTransaction {
     fn drop(&mut self) {
-        if !self.over {
-            self.connection.close_on_drop();
+        if let Some(held) = &mut self.held {
+            held.connection().close_on_drop();
         }
     }
 }

@@ -7,8 +7,8 @@ use super::write::WriteTransaction;
 use super::{SqliteStore, corrections, examples};
 use crate::store::appending::{self, Keep, Known};
 use crate::store::rows;
-use crate::store::values::{json, kept, now, number};
-use crate::stream::{Append, AppendRefusal, Appended, LearnerId, StoreError};
+use crate::store::values::{json, now};
+use crate::stream::{Append, AppendRefusal, Appended, StoreError};
 use crate::training::Change;
 
 impl SqliteStore {
@@ -16,12 +16,12 @@ impl SqliteStore {
         &self,
         requests: Vec<Append>,
     ) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
-        let mut transaction = self.write().await?;
-        let known = known(&mut transaction, &requests).await?;
+        let heads = appending::heads_query(&requests);
+        let (mut transaction, heads) = WriteTransaction::begin_reading(self, &heads).await?;
+        let known = Known { heads: rows::heads(&heads)?, ..known(&mut transaction, &requests).await? };
         let decided = appending::decide(&requests, known);
         let at = now();
         for (learner, addition) in &decided.additions {
-            set_head(&mut transaction, *learner, addition.head().0).await?;
             examples::insert(&mut transaction, *learner, addition, at).await?;
             transaction.tell(Change::Stream(*learner));
         }
@@ -37,14 +37,9 @@ impl SqliteStore {
     }
 }
 
-/// Everything that decides about these requests.
+/// Everything else that decides about these requests.
 async fn known(transaction: &mut WriteTransaction, requests: &[Append]) -> Result<Known, StoreError> {
     let mut known = Known::default();
-    for learner in appending::learners(requests) {
-        if let Some(head) = head(transaction, learner).await? {
-            known.heads.insert(learner, head);
-        }
-    }
     for (learner, key) in appending::keys(requests) {
         let found = sqlx::query("SELECT body, answer FROM idempotency_keys WHERE learner_id = ? AND key = ?")
             .bind(learner.0)
@@ -61,23 +56,6 @@ async fn known(transaction: &mut WriteTransaction, requests: &[Append]) -> Resul
         known.ids.entry(request.learner).or_default().extend(stored);
     }
     Ok(known)
-}
-
-async fn head(transaction: &mut WriteTransaction, learner: LearnerId) -> Result<Option<u64>, StoreError> {
-    let head: Option<i64> = sqlx::query_scalar("SELECT head FROM streams WHERE learner_id = ?")
-        .bind(learner.0)
-        .fetch_optional(&mut **transaction)
-        .await?;
-    head.map(|head| number(head, format_args!("the head of learner {}", learner.0))).transpose()
-}
-
-async fn set_head(transaction: &mut WriteTransaction, learner: LearnerId, head: u64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE streams SET head = ? WHERE learner_id = ?")
-        .bind(kept(head)?)
-        .bind(learner.0)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
 }
 
 async fn remember(transaction: &mut WriteTransaction, keep: &Keep<'_>, at: i64) -> Result<(), StoreError> {

@@ -11,38 +11,50 @@ use crate::store::rows;
 use crate::store::values::{bound, json, kept};
 use crate::stream::{Entry, Label, LearnerId, Seq, StoreError};
 
-/// A statement for many rows at once, in a few sizes, so that each is prepared once and kept by the connection.
+/// A statement for many rows at once.
 struct Sized {
     rows: usize,
     statement: String,
 }
 
-/// The sizes: few enough to be kept, large enough that a statement costs little beside its rows.
-const SIZES: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
+/// The most rows of one statement: enough that it costs little beside them.
+const MOST_ROWS: usize = 256;
 
-static INSERT: LazyLock<[Sized; SIZES.len()]> = LazyLock::new(|| {
-    SIZES.map(|rows| {
+/// Statements of more rows than this have a multiple of it, so that the connection can keep all of them prepared.
+const STEP: usize = 16;
+
+/// A statement of every size, the largest first: any number of rows within [`MOST_ROWS`] takes two at most.
+fn sized(statement: impl Fn(usize) -> String) -> Vec<Sized> {
+    let sizes = (STEP..=MOST_ROWS).rev().step_by(STEP).chain((1..STEP).rev());
+    sizes.map(|rows| Sized { rows, statement: statement(rows) }).collect()
+}
+
+/// The largest size that `left` rows, of which there are some, fill.
+fn fitting(sizes: &'static [Sized], left: usize) -> &'static Sized {
+    sizes.iter().find(|sized| sized.rows <= left).unwrap_or(&sizes[sizes.len() - 1])
+}
+
+static INSERT: LazyLock<Vec<Sized>> = LazyLock::new(|| {
+    sized(|rows| {
         let places = vec!["(?,?,?,?,?,?,?)"; rows].join(",");
         let columns = "learner_id, seq, example_id, label_class, label_number, created_at, row";
-        Sized { rows, statement: format!("INSERT INTO examples ({columns}) VALUES {places}") }
+        // The head moves with them: one way to the connection's thread instead of two.
+        format!(
+            "UPDATE streams SET head = ? WHERE learner_id = ?;
+             INSERT INTO examples ({columns}) VALUES {places}"
+        )
     })
 });
 
-static KNOWN_IDS: LazyLock<[Sized; SIZES.len()]> = LazyLock::new(|| {
-    SIZES.map(|rows| {
+static KNOWN_IDS: LazyLock<Vec<Sized>> = LazyLock::new(|| {
+    sized(|rows| {
         let places = vec!["?"; rows].join(",");
-        let statement = format!(
+        format!(
             "SELECT example_id, seq, deleted_at IS NOT NULL AS gone FROM examples
              WHERE learner_id = ? AND example_id IN ({places})"
-        );
-        Sized { rows, statement }
+        )
     })
 });
-
-/// The largest size that `left` rows fill.
-fn fitting(sizes: &'static [Sized; SIZES.len()], left: usize) -> &'static Sized {
-    sizes.iter().find(|sized| sized.rows <= left).unwrap_or(&sizes[SIZES.len() - 1])
-}
 
 /// Which of these ids the learner has, and where.
 pub(super) async fn known_ids(
@@ -68,7 +80,7 @@ pub(super) async fn known_ids(
     Ok(known)
 }
 
-/// Writes new examples at their places.
+/// Writes new examples at their places, and the head behind them.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     learner: LearnerId,
@@ -81,7 +93,8 @@ pub(super) async fn insert(
     while left > 0 {
         let sized = fitting(&INSERT, left);
         left -= sized.rows;
-        let mut query = sqlx::query(sized.statement.as_str());
+        let head = kept(seq - 1 + sized.rows as u64)?;
+        let mut query = sqlx::query(sized.statement.as_str()).bind(head).bind(learner.0);
         for example in examples.by_ref().take(sized.rows) {
             let (class, number) = example.label_columns();
             query = query

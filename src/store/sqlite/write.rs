@@ -8,7 +8,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
 use super::SqliteStore;
 use super::presence::Presence;
@@ -29,16 +30,22 @@ pub(super) struct WriteTransaction {
 impl WriteTransaction {
     /// Waits for its turn, then for the write lock of the file.
     pub(super) async fn begin(store: &SqliteStore) -> Result<Self, StoreError> {
+        Ok(Self::begin_reading(store, "").await?.0)
+    }
+
+    /// The same, and what a query without parameters finds inside the lock: on one way to the connection's thread.
+    pub(super) async fn begin_reading(store: &SqliteStore, query: &str) -> Result<(Self, Vec<SqliteRow>), StoreError> {
+        let statements = format!("{BEGIN}; {query}");
         let mut transaction = Self::on(store.writer.acquire().await?, store);
-        let Err(error) = transaction.run(BEGIN).await else { return Ok(transaction) };
-        if !store.may_write_after(&error) {
-            return Err(error.into());
+        match transaction.read(&statements).await {
+            Ok(rows) => return Ok((transaction, rows)),
+            Err(error) if !store.may_write_after(&error) => return Err(error.into()),
+            Err(_) => drop(transaction),
         }
-        drop(transaction);
         store.reopen().await?;
         transaction = Self::on(store.writer.acquire().await?, store);
-        transaction.run(BEGIN).await?;
-        Ok(transaction)
+        let rows = transaction.read(&statements).await?;
+        Ok((transaction, rows))
     }
 
     fn on(connection: PoolConnection<Sqlite>, store: &SqliteStore) -> Self {
@@ -70,6 +77,10 @@ impl WriteTransaction {
         self.run("ROLLBACK").await?;
         self.over = true;
         Ok(())
+    }
+
+    async fn read(&mut self, statements: &str) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut *self.connection).await
     }
 
     async fn run(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Fresh, PostgresStore, options, store};
 use crate::registry::Cause;
+use crate::store::postgres::write::WriteTransaction;
 use crate::store::suite::Bench as _;
 use crate::store::suite::fixtures::{append, example, fence, keyed, learner, numbers, publish, request};
 use crate::stream::{Seq, StoreError, StreamStore as _};
@@ -124,10 +125,16 @@ async fn a_call_waits_for_a_connection_no_longer_than_asked() {
     let store = PostgresStore::open(&few).await.unwrap();
     let id = learner(&store, "digits").await.id;
     let (one, other) = (store.write().await.unwrap(), store.write().await.unwrap());
-    let refused = store.append(vec![request(id, vec![example(None, 1.0)])]);
-    let refused = tokio::time::timeout(PATIENCE, refused).await.expect("answered in time");
-    assert!(matches!(&refused, Err(StoreError::Unavailable(reason)) if reason.contains("connection")), "{refused:?}");
-    one.roll_back().await.unwrap();
-    other.roll_back().await.unwrap();
+    let (appending, _) = WriteTransaction::begin_appending(&store.appender, "").await.unwrap();
+    let refused = tokio::time::timeout(PATIENCE, store.head(id)).await.expect("answered in time").map(drop);
+    let appended = store.append(vec![request(id, vec![example(None, 1.0)])]);
+    let appended = tokio::time::timeout(PATIENCE, appended).await.expect("answered in time").map(drop);
+    for refused in [refused, appended] {
+        let why = format!("{refused:?}");
+        assert!(matches!(refused, Err(StoreError::Unavailable(reason)) if reason.contains("connection")), "{why}");
+    }
+    for transaction in [one, other, appending] {
+        transaction.roll_back().await.unwrap();
+    }
     assert_eq!(append(&store, request(id, vec![example(None, 1.0)])).await.unwrap().head_seq, Seq(1));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use perennial::registry::VersionId;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::clients::predict_live;
 use crate::drafts::FIRST_CORRECTED;
 use crate::learners::{DOOMED, STREAMS, SUBJECTS, Subject};
+use crate::ledger::Reader;
 use crate::process::{Gone, PATIENCE, Server};
 use crate::shared::Shared;
 use crate::storage::Storage;
@@ -164,27 +166,33 @@ pub async fn after_start(server: &Server, state: &State, shared: &Shared) -> Res
 
 /// Reads a stream on from where it was read before; one that may have been corrected, from its beginning.
 async fn read_on(server: &Server, subject: Subject, shared: &Shared) -> Result<(), End> {
-    let is_corrected = subject == Subject::Drafts;
-    if is_corrected {
-        shared.drafts().read_anew();
+    if subject != Subject::Drafts {
+        return read_pages(server, subject, || shared.ledger(subject)).await;
     }
+    shared.drafts().read_anew();
+    read_pages(server, subject, || shared.drafts()).await?;
+    // Nothing of it is on its way while it is read.
+    Ok(shared.drafts().complete()?)
+}
+
+/// Reads a stream to its end. The reader is not held while a page is on its way: its client writes into it.
+async fn read_pages<'s, R: Reader + 's>(
+    server: &Server,
+    subject: Subject,
+    reader: impl Fn() -> MutexGuard<'s, R>,
+) -> Result<(), End> {
     loop {
-        let after = if is_corrected { shared.drafts().read_up_to() } else { shared.ledger(subject).read_up_to() };
+        let after = reader().read_up_to();
         let path = format!("/v1/learners/{}/examples?limit=1000&after={after}", subject.name());
         let (status, page) = server.get(&path).await?;
         let examples = page["examples"].as_array().filter(|_| status == 200);
         let examples = examples.ok_or_else(|| format!("GET {path} was answered {status}: {page}"))?;
         for example in examples {
-            if is_corrected { shared.drafts().stored(example)? } else { shared.ledger(subject).stored(example)? }
+            reader().stored(example)?;
         }
-        if !page["next_after"].is_null() {
-            continue;
+        if page["next_after"].is_null() {
+            return Ok(());
         }
-        if is_corrected {
-            // Nothing of it is on its way while it is read.
-            shared.drafts().complete()?;
-        }
-        return Ok(());
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::dice::Dice;
 use crate::learners::Subject;
-use crate::ledger::{same, same_inputs};
+use crate::ledger::{Reader, same, same_inputs};
 
 /// Examples before this one are never corrected: so far the learner's life can be lived again.
 pub const FIRST_CORRECTED: u64 = 100;
@@ -216,13 +216,38 @@ impl Drafts {
         self.seen.clear();
     }
 
-    /// Where it is to be read on.
-    pub fn read_up_to(&self) -> u64 {
+    fn place(&mut self, number: u64, place: u64) -> Result<(), String> {
+        let before = self.drafts[number as usize].place.replace(place);
+        let other = self.numbers.insert(place, number);
+        match (before, other) {
+            (None, None) => Ok(()),
+            (Some(before), Some(other)) if before == place && other == number => Ok(()),
+            _ => Err(format!("drafts: example {number} is at {place}; before {before:?}, and {other:?} was there")),
+        }
+    }
+
+    /// The whole stream was read: whatever was acknowledged must have been in it.
+    pub fn complete(&self) -> Result<(), String> {
+        let gone =
+            (0..).zip(&self.drafts).find(|(number, draft)| draft.stored.is_some() && !self.seen.contains(number));
+        match gone {
+            Some((number, _)) => Err(format!("drafts: example {number} was acknowledged and is gone")),
+            None => Ok(()),
+        }
+    }
+
+    /// Examples in the stream, acknowledged replacements and deletions.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        (self.read, self.replaced, self.deleted)
+    }
+}
+
+impl Reader for Drafts {
+    fn read_up_to(&self) -> u64 {
         self.read
     }
 
-    /// What stands at the next place.
-    pub fn stored(&mut self, found: &Value) -> Result<(), String> {
+    fn stored(&mut self, found: &Value) -> Result<(), String> {
         let place = self.read + 1;
         if found["seq"].as_u64() != Some(place) {
             return Err(format!("drafts: place {} comes after {}", found["seq"], self.read));
@@ -261,31 +286,6 @@ impl Drafts {
         }
         self.drafts[number as usize].stored = Some(revision);
         self.place(number, place)
-    }
-
-    fn place(&mut self, number: u64, place: u64) -> Result<(), String> {
-        let before = self.drafts[number as usize].place.replace(place);
-        let other = self.numbers.insert(place, number);
-        match (before, other) {
-            (None, None) => Ok(()),
-            (Some(before), Some(other)) if before == place && other == number => Ok(()),
-            _ => Err(format!("drafts: example {number} is at {place}; before {before:?}, and {other:?} was there")),
-        }
-    }
-
-    /// The whole stream was read: whatever was acknowledged must have been in it.
-    pub fn complete(&self) -> Result<(), String> {
-        let gone =
-            (0..).zip(&self.drafts).find(|(number, draft)| draft.stored.is_some() && !self.seen.contains(number));
-        match gone {
-            Some((number, _)) => Err(format!("drafts: example {number} was acknowledged and is gone")),
-            None => Ok(()),
-        }
-    }
-
-    /// Examples in the stream, acknowledged replacements and deletions.
-    pub fn counts(&self) -> (u64, u64, u64) {
-        (self.read, self.replaced, self.deleted)
     }
 }
 

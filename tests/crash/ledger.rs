@@ -7,6 +7,15 @@ use serde_json::{Value, json};
 use crate::dice::Dice;
 use crate::learners::Subject;
 
+/// What knows which examples may stand in a stream, read from its beginning or on from where it was read before.
+pub trait Reader {
+    /// Where the stream is to be read on.
+    fn read_up_to(&self) -> u64;
+
+    /// What stands at the next place.
+    fn stored(&mut self, example: &Value) -> Result<(), String>;
+}
+
 /// What became of a request for examples.
 #[derive(Debug, Clone, PartialEq)]
 enum Outcome {
@@ -134,29 +143,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Where the stream is to be read on.
-    pub fn read_up_to(&self) -> u64 {
-        self.read
-    }
-
-    /// The next example of the stream.
-    pub fn stored(&mut self, example: &Value) -> Result<(), String> {
-        let name = self.subject.name();
-        let seq = example["seq"].as_u64();
-        if seq != Some(self.read + 1) {
-            return Err(format!("{name}: place {seq:?} comes after {}", self.read));
-        }
-        self.read += 1;
-        let number = self.subject.number_of(example).filter(|number| *number < self.attempted);
-        let Some(number) = number else { return Err(format!("{name}: nobody posted what stands at {}", self.read)) };
-        if let Some(before) = self.places.insert(number, self.read) {
-            return Err(format!("{name}: example {number} stands at {before} and at {}", self.read));
-        }
-        let posted = self.subject.example(number);
-        let whole = same_inputs(&posted["inputs"], &example["inputs"]) && same(&posted["label"], &example["label"]);
-        if whole { Ok(()) } else { Err(format!("{name}: example {number} is not what was posted")) }
-    }
-
     /// The whole stream was read: everything acknowledged must have been in it, where its answer says.
     pub fn complete(&self) -> Result<(), String> {
         let name = self.subject.name();
@@ -184,6 +170,29 @@ impl Ledger {
     /// Examples in the stream, and requests.
     pub fn counts(&self) -> (u64, usize) {
         (self.read, self.requests.len())
+    }
+}
+
+impl Reader for Ledger {
+    fn read_up_to(&self) -> u64 {
+        self.read
+    }
+
+    fn stored(&mut self, example: &Value) -> Result<(), String> {
+        let name = self.subject.name();
+        let seq = example["seq"].as_u64();
+        if seq != Some(self.read + 1) {
+            return Err(format!("{name}: place {seq:?} comes after {}", self.read));
+        }
+        self.read += 1;
+        let number = self.subject.number_of(example).filter(|number| *number < self.attempted);
+        let Some(number) = number else { return Err(format!("{name}: nobody posted what stands at {}", self.read)) };
+        if let Some(before) = self.places.insert(number, self.read) {
+            return Err(format!("{name}: example {number} stands at {before} and at {}", self.read));
+        }
+        let posted = self.subject.example(number);
+        let whole = same_inputs(&posted["inputs"], &example["inputs"]) && same(&posted["label"], &example["label"]);
+        if whole { Ok(()) } else { Err(format!("{name}: example {number} is not what was posted")) }
     }
 }
 

@@ -111,7 +111,7 @@ impl WriteTransaction {
 
 /// Whether the connection is gone, or going: then nothing that was sent on it last has happened unless it was a `COMMIT`.
 fn is_lost(error: &sqlx::Error) -> bool {
-    const ENDED_BY_THE_SERVER: [&str; 3] = ["57P01", "57P02", "57P03"];
+    const ENDED_BY_THE_SERVER: [&str; 4] = ["57P01", "57P02", "57P03", "57P05"];
     match error {
         sqlx::Error::Io(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| ENDED_BY_THE_SERVER.contains(&&*code)),

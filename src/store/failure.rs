@@ -36,7 +36,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// Whether a database says one of these.
-fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+pub(super) fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| codes.contains(&&*code))
 }

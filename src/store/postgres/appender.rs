@@ -26,11 +26,11 @@ pub(super) struct Appender {
     pool: PgPool,
     /// How long a call waits for its turn.
     wait: Duration,
-    kept: Arc<Mutex<Place>>,
+    kept: Arc<Mutex<Option<PoolConnection<Postgres>>>>,
 }
 
-/// The connection between two turns.
-type Place = Option<PoolConnection<Postgres>>;
+/// Where the connection is put after its turn, held until then; one that is not put there is made again for the next.
+pub(super) type Place = OwnedMutexGuard<Option<PoolConnection<Postgres>>>;
 
 impl Appender {
     /// It connects when it is used first.
@@ -49,14 +49,14 @@ impl Appender {
     }
 
     /// Waits for the connection that was kept, or makes one.
-    pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
+    pub(super) async fn turn(&self) -> Result<(PoolConnection<Postgres>, Place), StoreError> {
         let place = tokio::time::timeout(self.wait, self.kept.clone().lock_owned()).await;
         let mut place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let connection = match place.take() {
             Some(kept) => kept,
             None => self.pool.acquire().await?,
         };
-        Ok(Turn { connection, place })
+        Ok((connection, place))
     }
 
     /// Whether there is a connection, and whether it is in use.
@@ -68,18 +68,5 @@ impl Appender {
     pub(super) async fn close(&self) {
         drop(self.kept.lock().await.take());
         self.pool.close().await;
-    }
-}
-
-/// The connection in use.
-pub(super) struct Turn {
-    pub(super) connection: PoolConnection<Postgres>,
-    place: OwnedMutexGuard<Place>,
-}
-
-impl Turn {
-    /// Keeps the connection for the next turn.
-    pub(super) fn keep(mut self) {
-        *self.place = Some(self.connection);
     }
 }

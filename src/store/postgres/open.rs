@@ -10,6 +10,7 @@ use super::appender::Appender;
 use super::listen::Listening;
 use super::{PostgresStore, migrate, session};
 use crate::config::StorageConfig;
+use crate::store::failure::has_code;
 use crate::store::migrations::behind;
 use crate::store::objects::{Address, Place, Places};
 use crate::store::options::StoreOptions;
@@ -230,11 +231,7 @@ async fn patiently<T, F: Future<Output = Result<T, sqlx::Error>>>(
 /// Whether a server that refuses us so may take us later: it is starting, stopping or full, or not there.
 fn may_come(error: &sqlx::Error) -> bool {
     const CANNOT_CONNECT_NOW: [&str; 4] = ["57P03", "57P01", "57P02", "53300"];
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| CANNOT_CONNECT_NOW.contains(&&*code)),
-        _ => false,
-    }
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) || has_code(error, &CANNOT_CONNECT_NOW)
 }
 
 fn explain(error: &sqlx::Error) -> String {

@@ -11,8 +11,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 
-use super::appender::{Appender, Turn};
+use super::appender::{Appender, Place};
 use super::listen::CHANNEL;
+use crate::store::failure::has_code;
 use crate::stream::{LearnerId, StoreError};
 use crate::training::Change;
 
@@ -23,21 +24,17 @@ const UNDER_WAY: &str = "whoever ends a transaction gives it away";
 /// A transaction that is under way.
 pub(super) struct WriteTransaction {
     /// `None` once it is over.
-    held: Option<Held>,
+    connection: Option<PoolConnection<Postgres>>,
+    /// Where the connection is kept afterwards; `None`: it goes back to its pool.
+    place: Option<Place>,
     changed: Vec<Change>,
-}
-
-/// Whose connection it is.
-enum Held {
-    Pool(PoolConnection<Postgres>),
-    Appender(Turn),
 }
 
 impl WriteTransaction {
     /// Waits for a connection and begins. Every statement sees what was committed before it, and a row that it locks as
     /// it was committed last.
     pub(super) async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
-        let mut transaction = Self::on(Held::Pool(pool.acquire().await?));
+        let mut transaction = Self { connection: Some(pool.acquire().await?), place: None, changed: Vec::new() };
         transaction.run(BEGIN).await?;
         Ok(transaction)
     }
@@ -45,12 +42,12 @@ impl WriteTransaction {
     /// The same on the connection that appends, and what a query without parameters finds: on one way to the server.
     pub(super) async fn begin_appending(appender: &Appender, query: &str) -> Result<(Self, Vec<PgRow>), StoreError> {
         let statements = format!("{BEGIN}; {query}");
-        let mut transaction = Self::on(Held::Appender(appender.turn().await?));
+        let mut transaction = Self::appending(appender).await?;
         let rows = match transaction.run(&statements).await {
             // It was kept while the server ended it: nothing is lost yet.
             Err(error) if is_lost(&error) => {
                 drop(transaction);
-                transaction = Self::on(Held::Appender(appender.turn().await?));
+                transaction = Self::appending(appender).await?;
                 transaction.run(&statements).await?
             }
             outcome => outcome?,
@@ -58,8 +55,9 @@ impl WriteTransaction {
         Ok((transaction, rows))
     }
 
-    fn on(held: Held) -> Self {
-        Self { held: Some(held), changed: Vec::new() }
+    async fn appending(appender: &Appender) -> Result<Self, StoreError> {
+        let (connection, place) = appender.turn().await?;
+        Ok(Self { connection: Some(connection), place: Some(place), changed: Vec::new() })
     }
 
     /// What is told with the commit.
@@ -101,10 +99,9 @@ impl WriteTransaction {
 
     /// It is over, and its connection as good as before.
     fn keep(&mut self) {
-        match self.held.take() {
-            Some(Held::Appender(turn)) => turn.keep(),
-            // Back to its pool.
-            pooled => drop(pooled),
+        let connection = self.connection.take();
+        if let Some(place) = &mut self.place {
+            **place = connection;
         }
     }
 }
@@ -112,43 +109,27 @@ impl WriteTransaction {
 /// Whether the connection is gone, or going: then nothing that was sent on it last has happened unless it was a `COMMIT`.
 fn is_lost(error: &sqlx::Error) -> bool {
     const ENDED_BY_THE_SERVER: [&str; 4] = ["57P01", "57P02", "57P03", "57P05"];
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| ENDED_BY_THE_SERVER.contains(&&*code)),
-        _ => false,
-    }
-}
-
-impl Held {
-    fn connection(&mut self) -> &mut PoolConnection<Postgres> {
-        match self {
-            Self::Pool(connection) => connection,
-            Self::Appender(turn) => &mut turn.connection,
-        }
-    }
+    matches!(error, sqlx::Error::Io(_)) || has_code(error, &ENDED_BY_THE_SERVER)
 }
 
 impl Deref for WriteTransaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        match self.held.as_ref().expect(UNDER_WAY) {
-            Held::Pool(connection) => connection,
-            Held::Appender(turn) => &turn.connection,
-        }
+        self.connection.as_ref().expect(UNDER_WAY)
     }
 }
 
 impl DerefMut for WriteTransaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.held.as_mut().expect(UNDER_WAY).connection()
+        self.connection.as_mut().expect(UNDER_WAY)
     }
 }
 
 impl Drop for WriteTransaction {
     fn drop(&mut self) {
-        if let Some(held) = &mut self.held {
-            held.connection().close_on_drop();
+        if let Some(connection) = &mut self.connection {
+            connection.close_on_drop();
         }
     }
 }

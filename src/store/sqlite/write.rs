@@ -37,14 +37,14 @@ impl WriteTransaction {
     pub(super) async fn begin_reading(store: &SqliteStore, query: &str) -> Result<(Self, Vec<SqliteRow>), StoreError> {
         let statements = format!("{BEGIN}; {query}");
         let mut transaction = Self::on(store.writer.acquire().await?, store);
-        match transaction.read(&statements).await {
+        match transaction.run(&statements).await {
             Ok(rows) => return Ok((transaction, rows)),
             Err(error) if !store.may_write_after(&error) => return Err(error.into()),
             Err(_) => drop(transaction),
         }
         store.reopen().await?;
         transaction = Self::on(store.writer.acquire().await?, store);
-        let rows = transaction.read(&statements).await?;
+        let rows = transaction.run(&statements).await?;
         Ok((transaction, rows))
     }
 
@@ -79,12 +79,8 @@ impl WriteTransaction {
         Ok(())
     }
 
-    async fn read(&mut self, statements: &str) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    async fn run(&mut self, statements: &str) -> Result<Vec<SqliteRow>, sqlx::Error> {
         sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut *self.connection).await
-    }
-
-    async fn run(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::query(statement).execute(&mut *self.connection).await.map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
@@ -20,11 +20,17 @@ use crate::training::ChangeSender;
 /// "Pern": what the first migration writes into the file's header.
 const APPLICATION_ID: i32 = 0x5065_726e;
 
+/// What SQLite calls a lock that another connection holds.
+const SQLITE_BUSY: i32 = 5;
+
 /// What SQLite calls a write into a file that was opened to read.
 pub(super) const SQLITE_READONLY: i32 = 8;
 
 /// How long a write waits for another process.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a start waits before it asks again for a file that another start is changing.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a call waits for a connection. Writers take turns, and a turn takes as long as the disk takes to sync: one that is
 /// busy with something else has been seen to take ten seconds. What waits is bounded by queues in front of the store.
@@ -50,8 +56,8 @@ pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<SqliteSt
         .acquire_timeout(TURN)
         .idle_timeout(None)
         .max_lifetime(None)
-        .test_before_acquire(false)
-        .connect_with(settings(path).create_if_missing(true))
+        .test_before_acquire(false);
+    let writer = while_busy(|| writer.clone().connect_with(settings(path).create_if_missing(true)))
         .await
         .map_err(|error| failed(explain(&error)))?;
     bring_up_to_date(&writer, options).await.map_err(failed)?;
@@ -77,6 +83,25 @@ pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<SqliteSt
     let places = Arc::new(places(&writer, options).await?);
     let (changes, presence) = (ChangeSender::default(), Arc::new(presence));
     Ok(SqliteStore { writer, readers, rester, log, changes, presence, places })
+}
+
+/// Makes the first connection, and again while another has the file.
+///
+/// It turns the log on, where there is none yet, and for that needs the file to itself. SQLite waits for other locks
+/// but never for this one, since two that held what the other needs would wait for ever: of processes that start on a
+/// new file at once, all but one may be refused.
+async fn while_busy<T, F: Future<Output = Result<T, sqlx::Error>>>(
+    mut connect: impl FnMut() -> F,
+) -> Result<T, sqlx::Error> {
+    let start = Instant::now();
+    loop {
+        match connect().await {
+            Err(error) if sqlite_code(&error) == Some(SQLITE_BUSY) && start.elapsed() < PATIENCE => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Applies what is pending, or refuses a file that lacks something and may not be changed.
@@ -210,4 +235,38 @@ pub(in crate::store) async fn connection(path: &Path) -> Result<SqliteConnectOpt
         check_owner(path).await?;
     }
     Ok(plain(path).foreign_keys(true).synchronous(SqliteSynchronous::Full).pragma("temp_store", "MEMORY"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use sqlx::Executor as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_waits_for_another_that_has_the_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = &folder.path().join("perennial.db");
+        let mut other = plain(path).create_if_missing(true).connect().await.unwrap();
+        other.execute("BEGIN IMMEDIATE; CREATE TABLE half (a)").await.unwrap();
+        let (other, refusals) = (&Mutex::new(Some(other)), &Mutex::new(0));
+        let mut connection = while_busy(|| async {
+            let tried = settings(path).connect().await;
+            if tried.is_err() {
+                *refusals.lock().unwrap() += 1;
+                let other = other.lock().unwrap().take();
+                if let Some(mut other) = other {
+                    other.execute("COMMIT").await.unwrap();
+                }
+            }
+            tried
+        })
+        .await
+        .unwrap();
+        assert_eq!(*refusals.lock().unwrap(), 1, "SQLite itself does not wait");
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(journal, "wal");
+    }
 }

@@ -24,8 +24,11 @@ const PERCENT: u64 = 25;
 /// The database of the first release, on each kind of store.
 const RELEASE: &str = RELEASES[0];
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+/// The migrations of a kind of store.
+async fn known(store: &str) -> Migrator {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    Migrator::new(root.join(store)).await.expect("readable")
+}
 
 /// What is known of the way from a release to this build.
 struct Way {
@@ -42,7 +45,7 @@ impl Way {
     /// Goes the way undisturbed: on one database migration by migration, on another with the command.
     async fn undisturbed(step: &Storage, whole: &Storage, dice: Dice) -> Self {
         let mut stages = Vec::new();
-        for number in 1..=SQLITE.iter().count() {
+        for number in 1..=known("sqlite").await.iter().count() {
             apply(step, number).await;
             stages.push(Tables::read(&mut step.look().await.expect("it answers")).await.expect("readable"));
         }
@@ -92,13 +95,13 @@ impl Way {
 /// Applies the first migrations of a store by hand.
 async fn apply(storage: &Storage, number: usize) {
     let mut look = storage.look().await.expect("it answers");
-    let first = |all: &Migrator| Migrator::with_migrations(all.iter().take(number).cloned().collect());
+    let first = |all: Migrator| Migrator::with_migrations(all.iter().take(number).cloned().collect());
     match &mut look {
         Look::Sqlite(connection) => {
             sqlx::query("PRAGMA query_only = OFF").execute(&mut *connection).await.expect("done");
-            first(&SQLITE).run(connection).await
+            first(known("sqlite").await).run(connection).await
         }
-        Look::Postgres(connection) => first(&POSTGRES).run(connection).await,
+        Look::Postgres(connection) => first(known("postgres").await).run(connection).await,
     }
     .expect("applied");
     look.close().await;

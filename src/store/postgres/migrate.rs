@@ -2,12 +2,22 @@
 //!
 //! What fails, or is killed, leaves the database as it was. Called when a database is opened and by `store::maintenance`.
 
+use std::sync::LazyLock;
+
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, Migrator};
 
-use crate::store::migrations::{Migration, Migrations, compare};
+use crate::store::migrations::{Migration, Migrations, compare, embedded};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// What this build knows.
+pub(in crate::store) static MIGRATIONS: LazyLock<Migrator> = embedded! {
+    "postgres":
+    "0001_tables",
+    "0002_corrections",
+    "0003_aliases",
+    "0004_blobs_in_object_stores",
+    "0005_fleet",
+};
 
 /// Where a database stands; nothing is written.
 ///

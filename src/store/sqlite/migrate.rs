@@ -3,13 +3,22 @@
 //! Two processes may start on one file at once: each looks again under the lock. What fails, or is killed, leaves the file
 //! as it was. Called when a file is opened and by `store::maintenance`.
 
+use std::sync::LazyLock;
+
 use sqlx::migrate::{AppliedMigration, Migrate as _, Migrator};
 use sqlx::{Executor as _, SqliteConnection};
 
-use crate::store::migrations::{Migration, Migrations, compare};
+use crate::store::migrations::{Migration, Migrations, compare, embedded};
 
 /// What this build knows.
-pub(in crate::store) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(in crate::store) static MIGRATIONS: LazyLock<Migrator> = embedded! {
+    "sqlite":
+    "0001_tables",
+    "0002_corrections",
+    "0003_aliases",
+    "0004_blobs_in_object_stores",
+    "0005_fleet",
+};
 
 /// Where sqlx keeps what was applied: the first release did, so it stays the place.
 const TABLE: &str = "_sqlx_migrations";

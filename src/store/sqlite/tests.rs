@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::SqliteStore;
@@ -58,11 +58,16 @@ impl Tables for Folder {
         let mut connection = self.connect().await;
         let changed = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
         assert!(changed.rows_affected() > 0, "{statement}");
+        connection.close().await.unwrap();
     }
 
     async fn count(&self, query: &str) -> i64 {
         let query = format!("SELECT CAST(({query}) AS BIGINT)");
-        sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut self.connect().await).await.unwrap()
+        let mut connection = self.connect().await;
+        let count = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap();
+        // One that was only dropped may be open for a while: then the store's own is not the last to close the file.
+        connection.close().await.unwrap();
+        count
     }
 }
 

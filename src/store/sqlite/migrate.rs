@@ -96,18 +96,10 @@ async fn applied(connection: &mut SqliteConnection) -> Result<Vec<AppliedMigrati
 
 #[cfg(test)]
 mod tests {
-    use sqlx::migrate::MigrationType;
-    use sqlx::{Connection as _, SqlSafeStr as _};
+    use sqlx::Connection as _;
 
     use super::*;
-
-    fn migrator(scripts: &[&'static str]) -> Migrator {
-        let migration = |(index, sql): (usize, &&'static str)| {
-            let number = index as i64 + 1;
-            sqlx::migrate::Migration::new(number, "a change".into(), MigrationType::Simple, sql.into_sql_str(), false)
-        };
-        Migrator::with_migrations(scripts.iter().enumerate().map(migration).collect())
-    }
+    use crate::store::migrations::migrator;
 
     async fn tables(connection: &mut SqliteConnection) -> Vec<String> {
         sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'")
@@ -120,14 +112,15 @@ mod tests {
     async fn a_migration_that_fails_leaves_everything_as_it_was() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         let broken = migrator(&[
-            "-- One.\nCREATE TABLE one (a)",
-            "-- Two.\nCREATE TABLE two (a); INSERT INTO nowhere VALUES (1)",
+            ("0001_one", "-- One.\nCREATE TABLE one (a)"),
+            ("0002_two", "-- Two.\nCREATE TABLE two (a); INSERT INTO nowhere VALUES (1)"),
         ]);
         let reason = apply(&mut connection, &broken).await.unwrap_err();
         assert!(reason.contains("migration 2") && reason.contains("nowhere"), "{reason}");
         assert_eq!(tables(&mut connection).await, ["one"]);
         assert_eq!(state(&mut connection, &broken).await.unwrap().pending.len(), 1);
-        let mended = migrator(&["-- One.\nCREATE TABLE one (a)", "-- Two.\nCREATE TABLE two (a)"]);
+        let mended =
+            migrator(&[("0001_one", "-- One.\nCREATE TABLE one (a)"), ("0002_two", "-- Two.\nCREATE TABLE two (a)")]);
         let done = apply(&mut connection, &mended).await.unwrap();
         assert_eq!(done, [Migration { number: 2, reason: "Two.".into() }]);
         assert_eq!(tables(&mut connection).await, ["one", "two"]);
